@@ -1,0 +1,94 @@
+package kek
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/strongroom-kms/strongroom/fault"
+	"github.com/strongroom-kms/strongroom/hsm/key"
+	"github.com/strongroom-kms/strongroom/kek/envelope"
+)
+
+// pendingFor is how long a pending row belongs to whoever made it. Generating
+// a key takes 30 seconds at most (pkcs11.md §7.3); after this its maker is
+// dead, and the next one cleans up.
+const pendingFor = 2 * time.Minute
+
+func (s *Sealer) makeDefault(ctx context.Context, project string) error {
+	return s.MakeMasterKey(ctx, NewMasterKey{
+		Project:     project,
+		ID:          envelope.MasterKey(s.deps.NewID()),
+		Alias:       string(envelope.Default),
+		Description: "default master key, made on first use",
+		Default:     true,
+	})
+}
+
+// MakeMasterKey makes a master key with its first KEK. However many callers
+// and processes race for one alias, one KEK ends up active; the others destroy
+// their key objects. All of them succeed.
+//
+// It may stop anywhere. What a dead maker left behind is a pending row, and
+// perhaps a key object that nothing depends on; the next maker removes both.
+func (s *Sealer) MakeMasterKey(ctx context.Context, mk NewMasterKey) error {
+	mk.CreatedAt = s.deps.Now()
+	if err := s.cleanUp(ctx, mk); err != nil {
+		return err
+	}
+	v, err := s.deps.Store.Prepare(ctx, mk, envelope.KEKID(s.deps.NewID()), mk.CreatedAt.Add(pendingFor))
+	if err != nil {
+		return fmt.Errorf("prepare KEK of %s: %w", mk.Alias, err)
+	}
+	id, err := key.ParseID(string(v.ID))
+	if err != nil {
+		return fmt.Errorf("prepare KEK of %s: %w", mk.Alias, err)
+	}
+	made, err := s.deps.Token.Generate(ctx, key.Spec{
+		ID:        id,
+		Label:     v.label(),
+		CanaryAAD: envelope.ForCanary(v.ID),
+	})
+	if err != nil {
+		return fmt.Errorf("generate KEK %s: %w", v.ID, err)
+	}
+	err = s.deps.Store.Activate(ctx, v, made)
+	if errors.Is(err, ErrLostRace) {
+		return s.discard(ctx, v, made.Ref)
+	}
+	if err != nil {
+		return fmt.Errorf("activate KEK %s: %w", v.ID, err)
+	}
+	return nil
+}
+
+// cleanUp removes what dead makers of the same master key left behind.
+func (s *Sealer) cleanUp(ctx context.Context, mk NewMasterKey) error {
+	left, err := s.deps.Store.Abandoned(ctx, mk.Project, mk.Alias, mk.CreatedAt)
+	if err != nil {
+		return fmt.Errorf("list abandoned KEKs of %s: %w", mk.Alias, err)
+	}
+	for _, v := range left {
+		id, err := key.ParseID(string(v.ID))
+		if err != nil {
+			return fmt.Errorf("abandoned KEK of %s: %w", mk.Alias, err)
+		}
+		if err := s.discard(ctx, v, key.Ref{ID: id}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// discard destroys a key object that nothing depends on, then its row: in the
+// other order a crash in between would leave an object that no row names.
+func (s *Sealer) discard(ctx context.Context, v Version, r key.Ref) error {
+	if err := s.deps.Token.Destroy(ctx, r); err != nil && fault.KindOf(err) != fault.NotFound {
+		return fmt.Errorf("destroy unused KEK %s: %w", v.ID, err)
+	}
+	if err := s.deps.Store.Discard(ctx, v); err != nil {
+		return fmt.Errorf("discard KEK %s: %w", v.ID, err)
+	}
+	return nil
+}

@@ -1,0 +1,49 @@
+package kek
+
+import (
+	"context"
+	"time"
+
+	"github.com/strongroom-kms/strongroom/hsm/key"
+	"github.com/strongroom-kms/strongroom/kek/envelope"
+	"github.com/strongroom-kms/strongroom/sensitive"
+)
+
+// Token is what the key hierarchy needs from a token. *hsm.Token is one.
+// Methods may be called concurrently and honour ctx. Failures are faults:
+// Damaged speaks of the one wrapped DEK, Unavailable of the token.
+type Token interface {
+	Generate(ctx context.Context, spec key.Spec) (key.Made, error)
+	Wrap(ctx context.Context, kek key.Ref, dek sensitive.Bytes, aad []byte) ([]byte, error)
+	// Unwrap returns the DEK, which the caller wipes.
+	Unwrap(ctx context.Context, kek key.Ref, wrapped, aad []byte) (sensitive.Bytes, error)
+	Destroy(ctx context.Context, kek key.Ref) error
+}
+
+// Store keeps master keys and KEKs. Package persistence/storetest says
+// precisely what one does.
+type Store interface {
+	// Lease returns the active KEK of a master key and adds n to the count of
+	// wraps in its row, in one round trip. A count that would pass HardLimit
+	// is ErrExhausted and stays as it is. A name that nobody has is
+	// ErrNoMasterKey; a key that is disabled, going, destroyed, without an
+	// active KEK or of another project is ErrKeyUnusable.
+	Lease(ctx context.Context, project string, under envelope.MasterKey, n int64) (Lease, error)
+
+	// Prepare stores a pending KEK with the identifier it will have in the
+	// token, and the master key itself where project has none of that alias.
+	// The pending row belongs to the caller until expires. A UUID that another
+	// project has, or that was ever destroyed, is ErrKeyUnusable.
+	Prepare(ctx context.Context, mk NewMasterKey, id envelope.KEKID, expires time.Time) (Version, error)
+
+	// Activate makes a pending KEK the active one, with what the token said of
+	// it. Of two racers one gets ErrLostRace, kept by a constraint.
+	Activate(ctx context.Context, v Version, made key.Made) error
+
+	// Discard removes a pending row; one that is gone already is no error.
+	Discard(ctx context.Context, v Version) error
+
+	// Abandoned lists the pending KEKs of a master key whose owner's time ran
+	// out before now: it died between two steps.
+	Abandoned(ctx context.Context, project, alias string, now time.Time) ([]Version, error)
+}

@@ -1,0 +1,130 @@
+package kek
+
+import (
+	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/rand"
+	"fmt"
+	"time"
+
+	"github.com/strongroom-kms/strongroom/fault"
+	"github.com/strongroom-kms/strongroom/kek/envelope"
+	"github.com/strongroom-kms/strongroom/sensitive"
+)
+
+const dekSize = 32 // bytes: AES-256
+
+// Sealer encrypts and decrypts payloads. It may be used concurrently; two
+// Sealers, in one process or in many, may share a store and a token.
+type Sealer struct{ deps Deps }
+
+// Deps is what a Sealer needs. All fields but OnSoftLimit are required.
+type Deps struct {
+	Token Token
+	Store Store
+	NewID func() string // random UUIDs of version 4
+	Now   func() time.Time
+	// OnSoftLimit hears of each lease under a KEK that should be rotated. It
+	// must not block.
+	OnSoftLimit func(id envelope.KEKID, leased int64)
+
+	leases *leases
+	making *flights
+}
+
+// NewSealer panics on a missing dependency: that is a wiring mistake, and the
+// program must not start with it.
+func NewSealer(d Deps) *Sealer {
+	if d.Token == nil || d.Store == nil || d.NewID == nil || d.Now == nil {
+		panic("kek.NewSealer: incomplete Deps")
+	}
+	if d.OnSoftLimit == nil {
+		d.OnSoftLimit = func(envelope.KEKID, int64) {}
+	}
+	d.leases = newLeases(maxLeases)
+	d.making = newFlights()
+	return &Sealer{deps: d}
+}
+
+// Seal encrypts payload under a fresh DEK and has the token wrap that DEK
+// under the active KEK of a master key. The project's default master key is
+// made here, on first use; any other unknown key is ErrNoMasterKey.
+//
+// The KEK may stop being active before the envelope is stored: the store then
+// answers envelope.ErrKEKGone, and the caller seals again after Forget.
+func (s *Sealer) Seal(ctx context.Context, payload sensitive.Bytes, under envelope.MasterKey, at envelope.Binding) (envelope.Sealed, error) {
+	active, err := s.take(ctx, at.Project, under)
+	if err != nil {
+		return envelope.Sealed{}, fmt.Errorf("find active KEK of %s: %w", under, err)
+	}
+	r, err := ref(active)
+	if err != nil {
+		return envelope.Sealed{}, err
+	}
+	dek := newDEK()
+	defer dek.Wipe()
+
+	wrapped, err := s.deps.Token.Wrap(ctx, r, dek, at.ForDEK(active.ID))
+	if err != nil {
+		return envelope.Sealed{}, fmt.Errorf("wrap DEK under KEK %s: %w", active.ID, err)
+	}
+	aead, err := newAEAD(dek)
+	if err != nil {
+		return envelope.Sealed{}, err
+	}
+	return envelope.Sealed{
+		KEK:        active,
+		WrappedDEK: wrapped,
+		Body:       aead.Seal(nil, nil, payload.Reveal(), at.ForBody()),
+	}, nil
+}
+
+// Open decrypts what Seal made, at the place it was made for and nowhere else:
+// an envelope that was moved, mixed or altered is a Damaged fault. The caller
+// wipes the payload.
+func (s *Sealer) Open(ctx context.Context, sealed envelope.Sealed, at envelope.Binding) (sensitive.Bytes, error) {
+	if !sealed.KEK.Usable {
+		return sensitive.Bytes{}, ErrKeyUnusable
+	}
+	r, err := ref(sealed.KEK)
+	if err != nil {
+		return sensitive.Bytes{}, err
+	}
+	dek, err := s.deps.Token.Unwrap(ctx, r, sealed.WrappedDEK, at.ForDEK(sealed.KEK.ID))
+	if err != nil {
+		return sensitive.Bytes{}, fmt.Errorf("unwrap DEK under KEK %s: %w", sealed.KEK.ID, err)
+	}
+	defer dek.Wipe()
+	aead, err := newAEAD(dek)
+	if err != nil {
+		return sensitive.Bytes{}, err
+	}
+	if len(sealed.Body) < aead.Overhead() {
+		return sensitive.Bytes{}, errBody
+	}
+	payload, err := aead.Open(nil, nil, sealed.Body, at.ForBody())
+	if err != nil {
+		return sensitive.Bytes{}, fault.Wrap(fault.Damaged, errBody.Public, err)
+	}
+	return sensitive.Take(payload), nil
+}
+
+var errBody = fault.New(fault.Damaged, "the stored value does not open")
+
+func newDEK() sensitive.Bytes {
+	b := make([]byte, dekSize)
+	_, _ = rand.Read(b) // never fails since Go 1.24: it ends the process instead
+	return sensitive.Take(b)
+}
+
+// newAEAD picks a fresh random nonce per message. That is safe here because a
+// DEK encrypts exactly one message. It is the one GCM constructor that strict
+// FIPS mode allows.
+func newAEAD(dek sensitive.Bytes) (cipher.AEAD, error) {
+	block, err := aes.NewCipher(dek.Reveal())
+	if err != nil {
+		return nil, fault.Wrap(fault.Damaged, errBody.Public, err)
+	}
+	return cipher.NewGCMWithRandomNonce(block)
+}
