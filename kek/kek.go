@@ -32,11 +32,6 @@ const (
 )
 
 var (
-	// ErrNoMasterKey says that no project has a master key of that name.
-	ErrNoMasterKey = fault.New(fault.NotFound, "the master key does not exist")
-	// ErrKeyUnusable says that the master key may not be used by this caller
-	// now: disabled, pending deletion, destroyed, or another project's.
-	ErrKeyUnusable = fault.New(fault.WrongState, "the master key cannot be used")
 	// ErrExhausted says that a KEK reached its hard limit of wraps.
 	ErrExhausted = fault.New(fault.Unavailable, "the master key must be rotated before it can protect anything new")
 	// ErrLostRace says that another KEK of the same master key became active

@@ -32,7 +32,7 @@ func (s *Sealer) take(ctx context.Context, project string, under envelope.Master
 			return k, nil
 		}
 		l, err := s.deps.Store.Lease(ctx, project, under, Block)
-		if errors.Is(err, ErrNoMasterKey) && under == envelope.Default {
+		if errors.Is(err, envelope.ErrNoMasterKey) && under == envelope.Default {
 			if err = s.makeDefault(ctx, project); err == nil {
 				l, err = s.deps.Store.Lease(ctx, project, under, Block)
 			}

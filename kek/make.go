@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/strongroom-kms/strongroom/fault"
 	"github.com/strongroom-kms/strongroom/hsm/key"
 	"github.com/strongroom-kms/strongroom/kek/envelope"
 )
@@ -26,6 +25,29 @@ func (s *Sealer) makeDefault(ctx context.Context, project string) error {
 	})
 }
 
+// Make makes a master key of project with exactly that UUID, for a caller that
+// named one nobody has (csms.md §4.1.1).
+func (s *Sealer) Make(ctx context.Context, project string, id envelope.MasterKey) error {
+	return s.MakeMasterKey(ctx, NewMasterKey{
+		Project:     project,
+		ID:          id,
+		Alias:       "csms-auto-" + string(id),
+		Description: "made because a secret named it as its key",
+	})
+}
+
+// Resolve returns the UUID of a project's master key that may protect
+// something new. The default one is made where it is missing.
+func (s *Sealer) Resolve(ctx context.Context, project string, name envelope.MasterKey) (envelope.MasterKey, error) {
+	id, err := s.deps.Store.Resolve(ctx, project, name)
+	if errors.Is(err, envelope.ErrNoMasterKey) && name == envelope.Default {
+		if err = s.makeDefault(ctx, project); err == nil {
+			id, err = s.deps.Store.Resolve(ctx, project, name)
+		}
+	}
+	return id, err
+}
+
 // MakeMasterKey makes a master key with its first KEK. However many callers
 // and processes race for one alias, one KEK ends up active; the others destroy
 // their key objects. All of them succeed.
@@ -38,6 +60,9 @@ func (s *Sealer) MakeMasterKey(ctx context.Context, mk NewMasterKey) error {
 		return err
 	}
 	v, err := s.deps.Store.Prepare(ctx, mk, envelope.KEKID(s.deps.NewID()), mk.CreatedAt.Add(pendingFor))
+	if errors.Is(err, ErrLostRace) {
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("prepare KEK of %s: %w", mk.Alias, err)
 	}
@@ -84,7 +109,7 @@ func (s *Sealer) cleanUp(ctx context.Context, mk NewMasterKey) error {
 // discard destroys a key object that nothing depends on, then its row: in the
 // other order a crash in between would leave an object that no row names.
 func (s *Sealer) discard(ctx context.Context, v Version, r key.Ref) error {
-	if err := s.deps.Token.Destroy(ctx, r); err != nil && fault.KindOf(err) != fault.NotFound {
+	if err := s.deps.Token.Destroy(ctx, r); err != nil {
 		return fmt.Errorf("destroy unused KEK %s: %w", v.ID, err)
 	}
 	if err := s.deps.Store.Discard(ctx, v); err != nil {

@@ -17,23 +17,29 @@ type Token interface {
 	Wrap(ctx context.Context, kek key.Ref, dek sensitive.Bytes, aad []byte) ([]byte, error)
 	// Unwrap returns the DEK, which the caller wipes.
 	Unwrap(ctx context.Context, kek key.Ref, wrapped, aad []byte) (sensitive.Bytes, error)
+	// Destroy removes a key object; one that is not there is no error.
 	Destroy(ctx context.Context, kek key.Ref) error
 }
 
 // Store keeps master keys and KEKs. Package persistence/storetest says
 // precisely what one does.
 type Store interface {
+	// Resolve returns the UUID of a project's master key that may protect
+	// something new, with the errors of Lease.
+	Resolve(ctx context.Context, project string, name envelope.MasterKey) (envelope.MasterKey, error)
+
 	// Lease returns the active KEK of a master key and adds n to the count of
 	// wraps in its row, in one round trip. A count that would pass HardLimit
 	// is ErrExhausted and stays as it is. A name that nobody has is
-	// ErrNoMasterKey; a key that is disabled, going, destroyed, without an
-	// active KEK or of another project is ErrKeyUnusable.
+	// envelope.ErrNoMasterKey; a key that is disabled, going, destroyed, without an
+	// active KEK or of another project is envelope.ErrKeyUnusable.
 	Lease(ctx context.Context, project string, under envelope.MasterKey, n int64) (Lease, error)
 
 	// Prepare stores a pending KEK with the identifier it will have in the
 	// token, and the master key itself where project has none of that alias.
 	// The pending row belongs to the caller until expires. A UUID that another
-	// project has, or that was ever destroyed, is ErrKeyUnusable.
+	// project has, or that was ever destroyed, is envelope.ErrKeyUnusable; a master key
+	// that has an active KEK already is ErrLostRace.
 	Prepare(ctx context.Context, mk NewMasterKey, id envelope.KEKID, expires time.Time) (Version, error)
 
 	// Activate makes a pending KEK the active one, with what the token said of

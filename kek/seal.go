@@ -49,7 +49,7 @@ func NewSealer(d Deps) *Sealer {
 
 // Seal encrypts payload under a fresh DEK and has the token wrap that DEK
 // under the active KEK of a master key. The project's default master key is
-// made here, on first use; any other unknown key is ErrNoMasterKey.
+// made here, on first use; any other unknown key is envelope.ErrNoMasterKey.
 //
 // The KEK may stop being active before the envelope is stored: the store then
 // answers envelope.ErrKEKGone, and the caller seals again after Forget.
@@ -85,7 +85,7 @@ func (s *Sealer) Seal(ctx context.Context, payload sensitive.Bytes, under envelo
 // wipes the payload.
 func (s *Sealer) Open(ctx context.Context, sealed envelope.Sealed, at envelope.Binding) (sensitive.Bytes, error) {
 	if !sealed.KEK.Usable {
-		return sensitive.Bytes{}, ErrKeyUnusable
+		return sensitive.Bytes{}, envelope.ErrKeyUnusable
 	}
 	r, err := ref(sealed.KEK)
 	if err != nil {

@@ -43,12 +43,21 @@ type KEK struct {
 	ID        KEKID
 	MasterKey MasterKey // always the UUID
 	Format    uint8     // how this KEK wraps
+	Default   bool      // the master key is its project's csms/default
 	Canary    []byte
 	// Usable is false where the KEK or its master key is disabled, pending
 	// deletion or gone. It is read anew with every row, so a change of state
 	// takes effect at once on every node.
 	Usable bool
 }
+
+var (
+	// ErrNoMasterKey says that nobody has a master key of that name.
+	ErrNoMasterKey = fault.New(fault.NotFound, "the master key does not exist")
+	// ErrKeyUnusable says that the master key may not be used by this project
+	// now: disabled, pending deletion, destroyed, or another project's.
+	ErrKeyUnusable = fault.New(fault.WrongState, "the master key cannot be used")
+)
 
 // ErrKEKGone is a store's answer to a write whose KEK stopped being active
 // after the DEK was wrapped: nothing was written, and sealing once more finds

@@ -1,0 +1,121 @@
+package secret
+
+import (
+	"context"
+	"time"
+
+	"github.com/strongroom-kms/strongroom/audit"
+	"github.com/strongroom-kms/strongroom/auth"
+	"github.com/strongroom-kms/strongroom/kek/envelope"
+	"github.com/strongroom-kms/strongroom/policy"
+	"github.com/strongroom-kms/strongroom/sensitive"
+)
+
+// Store keeps secrets. A write and its audit event become durable together or
+// not at all. Every method is one round trip to a database, lists two. Package
+// persistence/storetest says precisely what a Store does.
+type Store interface {
+	// Create stores s, and its first version where v is not nil. A Huawei name
+	// that another Huawei secret of the project has is ErrNameTaken, an event
+	// that the project does not have is ErrNoEvent, a version whose KEK is not
+	// active any more is envelope.ErrKEKGone.
+	Create(ctx context.Context, s Secret, v *Version, ev audit.Event) error
+
+	// Find returns what h names, with what want asks for. One that is past its
+	// expiration or its deletion time at now is ErrNotFound. A stage or number
+	// that is on no version is no error: Found.Version is then zero.
+	Find(ctx context.Context, h Handle, want Want, now time.Time) (Found, error)
+
+	// Apply makes one change, if the secret still has Secret.Revision; else
+	// ErrStale, or ErrNotFound where it is gone. A new version whose KEK is
+	// not active any more is envelope.ErrKEKGone. The stored revision grows by
+	// one.
+	Apply(ctx context.Context, c Change, ev audit.Event) error
+
+	// Delete removes a secret with all its versions, stages and metadata at
+	// once, whatever its revision; ErrNotFound where it is gone.
+	Delete(ctx context.Context, s Secret, ev audit.Event) error
+
+	// List returns one page of a project's secrets, and how many match.
+	List(ctx context.Context, p auth.ProjectID, q Query, now time.Time) ([]Secret, int, error)
+
+	// ListNamed returns a project's secrets in byte order of their handles,
+	// from the first after q.After on; one more than q.Limit where there are
+	// more.
+	ListNamed(ctx context.Context, p auth.ProjectID, q NamedQuery, now time.Time) ([]Secret, error)
+
+	// ReplaceMetadata replaces all pairs of a secret.
+	ReplaceMetadata(ctx context.Context, s Secret, pairs map[string]string, ev audit.Event) error
+	// AddMetadatum adds a pair; ErrMetadatum where the key is there.
+	AddMetadatum(ctx context.Context, s Secret, m Metadatum, ev audit.Event) error
+	// ChangeMetadatum changes a pair; ErrNoMetadatum where the key is not there.
+	ChangeMetadatum(ctx context.Context, s Secret, m Metadatum, ev audit.Event) error
+	// RemoveMetadatum removes a pair; ErrNoMetadatum where the key is not there.
+	RemoveMetadatum(ctx context.Context, s Secret, key string, ev audit.Event) error
+}
+
+// Want says what to read beside the secret itself.
+type Want struct {
+	Sealed   bool  // the ciphertext of one version: Number, else Stage, else Current
+	Stage    Stage // which version
+	Number   int   // which version
+	Versions bool  // what is known of all versions, and the position of all stages
+	Metadata bool  // user metadata
+}
+
+// Found is a secret as it was at one moment.
+type Found struct {
+	Secret   Secret
+	Version  Version           // with Want.Sealed; its Stages are not filled
+	Versions []Version         // with Want.Versions: by number; neither Sealed nor Stages filled
+	Stages   map[Stage]Mark    // with Want.Versions: all but the two in Secret
+	Metadata map[string]string // with Want.Metadata; never nil then
+}
+
+// Change is one atomic change of a secret that exists.
+type Change struct {
+	Secret  Secret         // as it shall be; Revision is the one that was read
+	Add     *Version       // a new version
+	Put     map[Stage]Mark // stages that are new or moved; not the two in Secret
+	Drop    []Stage        // stages that go; not the two in Secret
+	Purge   []int          // versions that go
+	Expires *VersionExpiry // a version's new expiry
+}
+
+// VersionExpiry is the new expiry of one version; nil clears it.
+type VersionExpiry struct {
+	Number int
+	At     *time.Time
+}
+
+// Metadatum is one pair of user metadata.
+type Metadatum struct{ Key, Value string }
+
+// Sealer encrypts and decrypts payloads. *kek.Sealer is one.
+type Sealer interface {
+	Seal(ctx context.Context, payload sensitive.Bytes, under envelope.MasterKey, at envelope.Binding) (envelope.Sealed, error)
+	Open(ctx context.Context, s envelope.Sealed, at envelope.Binding) (sensitive.Bytes, error)
+	// Forget is called when a KEK that Seal used is not active any more.
+	Forget(project string, under envelope.MasterKey, gone envelope.KEKID)
+}
+
+// Keys knows the master keys that callers name. *kek.Sealer is one.
+type Keys interface {
+	// Resolve returns the UUID of a project's master key that may protect
+	// something new: envelope.ErrNoMasterKey, envelope.ErrKeyUnusable.
+	Resolve(ctx context.Context, project string, name envelope.MasterKey) (envelope.MasterKey, error)
+	// Make makes a master key of a project with exactly that UUID.
+	Make(ctx context.Context, project string, id envelope.MasterKey) error
+}
+
+// Judge decides whether who may do act on t, and names the rule that decided.
+type Judge interface {
+	Decide(who auth.Principal, act policy.Action, t policy.Target) policy.Decision
+}
+
+// Recorder makes the record of a read or a refusal durable before the answer
+// leaves, in a local log with group commit. A change needs none: its event is
+// an argument of the Store, so that both become durable together.
+type Recorder interface {
+	Record(ctx context.Context, ev audit.Event) error
+}

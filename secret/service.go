@@ -1,0 +1,145 @@
+package secret
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/strongroom-kms/strongroom/audit"
+	"github.com/strongroom-kms/strongroom/auth"
+	"github.com/strongroom-kms/strongroom/policy"
+)
+
+// Service is the only way to a secret. Every operation passes admit before it
+// changes or reveals anything, so no transport can forget to check or to
+// record. deps is private for the same reason. It may be used concurrently.
+type Service struct{ deps Deps }
+
+// Deps is what a Service needs. All fields but StrictKeys are required.
+type Deps struct {
+	Store      Store
+	Sealer     Sealer
+	Keys       Keys
+	Judge      Judge
+	Recorder   Recorder
+	NewID      func() ID     // random UUIDs of version 4
+	NewEventID func() string // UUIDs of version 7
+	Now        func() time.Time
+	// StrictKeys refuses a secret whose caller names a master key that nobody
+	// has. Without it the key is made, with that UUID (csms.md §4.1.1).
+	StrictKeys bool
+}
+
+// NewService panics on a missing dependency: that is a wiring mistake, and the
+// program must not start with it.
+func NewService(d Deps) *Service {
+	if d.Store == nil || d.Sealer == nil || d.Keys == nil || d.Judge == nil || d.Recorder == nil ||
+		d.NewID == nil || d.NewEventID == nil || d.Now == nil {
+		panic("secret.NewService: incomplete Deps")
+	}
+	return &Service{deps: d}
+}
+
+// now is the time in the store's precision.
+func (s *Service) now() time.Time { return s.deps.Now().UTC().Truncate(time.Microsecond) }
+
+// Located is a secret that exists. Holding one proves nothing but that: each
+// of its methods asks the gate. It is for one request and one goroutine.
+type Located struct {
+	s     *Service
+	who   auth.Principal
+	want  Want
+	found Found
+
+	admitted policy.Action // what the gate allowed last,
+	event    audit.Event   // and its record
+}
+
+// Locate finds a secret, with what want asks for, in one round trip. A miss is
+// recorded like a refusal, since guessing identifiers is how an attack begins.
+//
+// For Huawei's clients authorisation is decided before existence is disclosed
+// (csms.md §10), so there act is asked of the project before a miss is told;
+// Barbican tells a miss first (barbican.md §6.2).
+func (s *Service) Locate(ctx context.Context, who auth.Principal, act policy.Action, h Handle, want Want) (*Located, error) {
+	found, err := s.deps.Store.Find(ctx, h, want, s.now())
+	if errors.Is(err, ErrNotFound) {
+		return nil, s.miss(ctx, who, act, h)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("find secret: %w", err)
+	}
+	return &Located{s: s, who: who, want: want, found: found}, nil
+}
+
+func (s *Service) miss(ctx context.Context, who auth.Principal, act policy.Action, h Handle) error {
+	t := policy.Target{Kind: "secret", Project: string(who.Project), ID: string(h.ID), Name: h.Name}
+	d := policy.Decision{Allowed: true}
+	if who.Family == policy.Huawei {
+		d = s.deps.Judge.Decide(who, act, t)
+	}
+	ev := audit.New(s.deps.NewEventID(), s.now(), who, act, t, d)
+	if !d.Allowed {
+		return s.refuse(ctx, ev, ErrDenied)
+	}
+	return s.refuse(ctx, ev.As(audit.Missing), ErrNotFound)
+}
+
+// May asks the gate for act, for dialects that answer a refusal before they
+// look at the rest of a request. The operation asks all the same.
+func (l *Located) May(ctx context.Context, act policy.Action) error {
+	_, err := l.admit(ctx, act, "", "")
+	return err
+}
+
+// admit asks the gate for act on this secret, once per action: the decision
+// cannot change within a request.
+func (l *Located) admit(ctx context.Context, act policy.Action, version string, stage Stage) (audit.Event, error) {
+	if l.admitted != act || version != "" || stage != "" {
+		t := l.found.Secret.target()
+		t.Version, t.Stage = version, string(stage)
+		ev, err := l.s.admit(ctx, l.who, act, t)
+		if err != nil {
+			return ev, err
+		}
+		l.admitted, l.event = act, ev
+	}
+	return l.event, nil
+}
+
+// again reads the secret anew after another change came first.
+func (l *Located) again(ctx context.Context) error {
+	sec := l.found.Secret
+	found, err := l.s.deps.Store.Find(ctx, Within(sec.Project, sec.ID), l.want, l.s.now())
+	if err != nil {
+		return err
+	}
+	found.Secret.Handle = sec.Handle
+	l.found = found
+	return nil
+}
+
+// admit asks the judge, and records a refusal. The event it returns is for the
+// record of the operation itself.
+func (s *Service) admit(ctx context.Context, who auth.Principal, act policy.Action, t policy.Target) (audit.Event, error) {
+	d := s.deps.Judge.Decide(who, act, t)
+	ev := audit.New(s.deps.NewEventID(), s.now(), who, act, t, d)
+	if !d.Allowed {
+		return ev, s.refuse(ctx, ev, ErrDenied)
+	}
+	return ev, nil
+}
+
+// refuse records why something was not done, and returns why.
+func (s *Service) refuse(ctx context.Context, ev audit.Event, why error) error {
+	if err := s.deps.Recorder.Record(ctx, ev); err != nil {
+		return fmt.Errorf("record refusal: %w", err)
+	}
+	return why
+}
+
+// project is the target of an action on the caller's whole project.
+func project(who auth.Principal) policy.Target {
+	return policy.Target{Kind: "project", Project: string(who.Project), ID: string(who.Project)}
+}
