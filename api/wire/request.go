@@ -1,0 +1,17 @@
+package wire
+
+import "context"
+
+type requestIDKey struct{}
+
+// WithRequestID returns ctx carrying the ID of the request: req- and a UUID.
+// It is put there once, before routing.
+func WithRequestID(ctx context.Context, id string) context.Context {
+	return context.WithValue(ctx, requestIDKey{}, id)
+}
+
+// RequestID returns the ID that WithRequestID put into ctx, or "".
+func RequestID(ctx context.Context) string {
+	id, _ := ctx.Value(requestIDKey{}).(string)
+	return id
+}
