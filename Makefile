@@ -2,9 +2,10 @@
 .PHONY: help deps build run test quick fmt vet lint generate generate-check bench fuzz
 .NOTPARALLEL: # deps come before what needs them, whatever -j says
 
-# make deps puts a Go there where the machine's own is missing or too old.
+# make deps puts a Go there where the machine has none or too old a one. sudo
+# forgets where the usual archive of Go is.
 GO_HOME := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/strongroom/go
-export PATH := $(GO_HOME)/bin:$(PATH)
+export PATH := $(GO_HOME)/bin:$(PATH):/usr/local/go/bin
 
 # No build changes go.mod or fetches another Go by itself.
 export GOFLAGS := -mod=readonly $(GOFLAGS)

@@ -13,6 +13,9 @@ go_release=1.26.8
 # Where it goes; the Makefile looks there first.
 go_home=${XDG_CACHE_HOME:-${HOME:?}/.cache}/strongroom/go
 
+# Where the usual archive of Go is; sudo forgets about it.
+PATH=$PATH:/usr/local/go/bin
+
 say() { printf 'deps: %s\n' "$*"; }
 die() { printf 'deps: %s\n' "$*" >&2; exit 1; }
 
@@ -109,9 +112,9 @@ install_go() {
   fi
   toolchain=golang.org/toolchain@v0.0.1-go$go_release.linux-$arch
   say "adding Go $go_release in $go_home, as $(go version | cut -d' ' -f3) is too old for go.mod"
-  dir=$(cd / && GOFLAGS='' GOTOOLCHAIN=local go mod download -json "$toolchain" |
-    awk -F'"' '$2 == "Dir" { print $4 }')
-  [ -d "$dir" ] || die "Go $go_release could not be had"
+  (cd / && GOFLAGS='' GOTOOLCHAIN=local go mod download "$toolchain") ||
+    die "Go $go_release could not be had"
+  dir=$(cd / && go env GOMODCACHE)/$toolchain
   mkdir -p "${go_home%/*}"
   rm -rf "$go_home" "$go_home.new"
   cp -r "$dir" "$go_home.new"
