@@ -146,13 +146,6 @@ func (f *fields) u32() uint32 {
 	return 0
 }
 
-func (f *fields) u64() uint64 {
-	if b := f.take(8); b != nil {
-		return binary.BigEndian.Uint64(b)
-	}
-	return 0
-}
-
 func (f *fields) bytes() []byte {
 	n := f.u32()
 	if uint64(n) > uint64(len(f.rest)) {

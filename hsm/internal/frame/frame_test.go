@@ -22,7 +22,7 @@ var ref = key.Ref{
 
 func requests() []*frame.Request {
 	return []*frame.Request{
-		{ID: 1, Op: frame.Configure, Settings: frame.Settings{Module: "/usr/lib/x.so", Label: "l", Serial: "s", Model: "m", Manufacturer: "f", PINFile: "/run/pin", GCMIV: "caller", Format: "auto", Sessions: 8, ForceLogin: true}},
+		{ID: 1, Op: frame.Configure, Settings: frame.Settings{Module: "/usr/lib/x.so", Label: "l", Serial: "s", Model: "m", PINFile: "/run/pin", GCMIV: "caller", Format: "auto", Sessions: 8, ForceLogin: true}},
 		{ID: 2, Op: frame.Generate, Left: 30 * time.Second, Spec: key.Spec{ID: key.ID{9}, Label: "csms/default@1 p", Format: key.Auto, CanaryAAD: []byte("a")}},
 		{ID: 3, Op: frame.Wrap, Left: time.Second, Ref: ref, AAD: []byte("here"), Input: []byte("dek")},
 		{ID: 4, Op: frame.Unwrap, Left: time.Second, Ref: ref, AAD: []byte("here"), Input: []byte("wrapped")},
@@ -40,7 +40,7 @@ func replies() []*frame.Reply {
 		Formats:  []key.FormatReport{{Format: key.A256GCM, Passed: true}, {Format: key.A256CBCHS256, Problem: "no HMAC"}},
 		Warnings: []string{"weak"},
 	}
-	failure := frame.Failure{Call: "C_Decrypt", Code: 0x30, Class: 6, Text: "t"}
+	failure := frame.Failure{Call: "C_Decrypt", Code: 0x30, Class: 6}
 	return []*frame.Reply{
 		{ID: 1, Op: frame.Hello, Greeting: frame.Greeting{Version: frame.Version, Sessions: 8, Token: token}},
 		{ID: 2, Op: frame.Generate, Made: key.Made{Ref: ref, TokenLabel: "l", TokenSerial: "s", CheckValue: []byte{1, 2, 3}}},

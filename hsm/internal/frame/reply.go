@@ -9,10 +9,9 @@ import (
 // Failure is an error on its way to the server: the call that failed, the
 // return code, and the class the worker has settled it to.
 type Failure struct {
-	Call  string // C_Decrypt; or what the worker was doing, where no call failed
-	Code  uint64
+	Call  string // C_Decrypt; with Code 0 a few words on what the worker found
+	Code  uint32
 	Class uint8
-	Text  string // for people; empty where call and code say it all
 }
 
 // Texts come from modules and are cut, so that an answer always fits.
@@ -147,16 +146,14 @@ func ParseReply(h Head, body []byte, r *Reply) error {
 
 func appendFailure(dst []byte, e *Failure) []byte {
 	dst = appendBytes(dst, cut(e.Call))
-	dst = binary.BigEndian.AppendUint64(dst, e.Code)
-	dst = append(dst, e.Class)
-	return appendBytes(dst, cut(e.Text))
+	dst = binary.BigEndian.AppendUint32(dst, e.Code)
+	return append(dst, e.Class)
 }
 
 func (f *fields) failure() (e Failure) {
 	e.Call = f.label()
-	e.Code = f.u64()
+	e.Code = f.u32()
 	e.Class = f.u8()
-	e.Text = f.label()
 	return e
 }
 

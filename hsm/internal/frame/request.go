@@ -11,16 +11,15 @@ import (
 // Settings is what a worker is told about its token. It names the file with
 // the PIN and never the PIN.
 type Settings struct {
-	Module       string // absolute, symlinks resolved
-	Label        string // empty fields match every token
-	Serial       string
-	Model        string
-	Manufacturer string
-	PINFile      string // empty: hsm-pin among the systemd credentials
-	GCMIV        string // caller, writeback or appended
-	Format       string // auto, or the one that must pass the self-test
-	Sessions     int    // 0: as many as cores and token suggest
-	ForceLogin   bool   // also when the token says it is the last try
+	Module     string // absolute, symlinks resolved
+	Label      string // empty fields match every token
+	Serial     string
+	Model      string
+	PINFile    string // empty: hsm-pin among the systemd credentials
+	GCMIV      string // caller, writeback or appended
+	Format     string // auto, or the one that must pass the self-test
+	Sessions   int    // 0: as many as cores and token suggest
+	ForceLogin bool   // also when the token says it is the last try
 }
 
 // Request is one operation on its way to a worker. Which fields count depends
@@ -119,7 +118,7 @@ func micros(d time.Duration) uint32 {
 }
 
 func appendSettings(dst []byte, s *Settings) []byte {
-	for _, v := range []string{s.Module, s.Label, s.Serial, s.Model, s.Manufacturer, s.PINFile, s.GCMIV, s.Format} {
+	for _, v := range []string{s.Module, s.Label, s.Serial, s.Model, s.PINFile, s.GCMIV, s.Format} {
 		dst = appendBytes(dst, v)
 	}
 	dst = binary.BigEndian.AppendUint32(dst, uint32(s.Sessions))
@@ -127,7 +126,7 @@ func appendSettings(dst []byte, s *Settings) []byte {
 }
 
 func (f *fields) settings() (s Settings) {
-	for _, v := range []*string{&s.Module, &s.Label, &s.Serial, &s.Model, &s.Manufacturer, &s.PINFile, &s.GCMIV, &s.Format} {
+	for _, v := range []*string{&s.Module, &s.Label, &s.Serial, &s.Model, &s.PINFile, &s.GCMIV, &s.Format} {
 		*v = f.text()
 	}
 	s.Sessions = int(f.u32())

@@ -1,0 +1,189 @@
+package hsm
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/strongroom-kms/strongroom/fault"
+	"github.com/strongroom-kms/strongroom/hsm/internal/ckr"
+	"github.com/strongroom-kms/strongroom/hsm/internal/frame"
+)
+
+// call is one request on its way through one worker, and the memory for it.
+type call struct {
+	request frame.Request
+	reply   frame.Reply // its byte fields point into body
+
+	head frame.Head
+	body []byte
+	err  error
+	done chan struct{} // one value per call
+
+	soft, hard time.Time // nobody waits any longer; the worker is stuck
+	left       bool      // the caller has gone; an answer is still awaited
+}
+
+var callPool = sync.Pool{New: func() any { return &call{done: make(chan struct{}, 1)} }}
+
+func newCall(op frame.Op) *call {
+	c := callPool.Get().(*call)
+	c.request.Op = op
+	return c
+}
+
+// release wipes the answer, which may be a DEK, and gives the memory back.
+func (c *call) release() {
+	clear(c.body)
+	c.request, c.reply, c.err = frame.Request{}, frame.Reply{}, nil
+	callPool.Put(c)
+}
+
+// limits is how long one attempt may take: soft, and another worker is tried;
+// hard, and this one is killed.
+type limits struct{ soft, hard time.Duration }
+
+// do sends c and waits for the answer, the soft limit or the end of ctx.
+func (w *worker) do(ctx context.Context, c *call, lim limits) error {
+	c.request.Left = lim.soft
+	if err := w.calls.add(c, time.Now(), lim); err != nil {
+		return err
+	}
+	if err := w.out.Send(&c.request); err != nil {
+		if unsent := refused(err); unsent != nil && w.calls.remove(c) {
+			return unsent
+		}
+		w.fail(err)
+	}
+	select {
+	case <-c.done:
+	case <-ctx.Done():
+		if w.calls.leave(c) {
+			return ctx.Err()
+		}
+		<-c.done // the answer is just arriving
+	}
+	if c.err != nil {
+		return c.err
+	}
+	if err := frame.ParseReply(c.head, c.body, &c.reply); err != nil || !c.reply.Failed && c.reply.Op != c.request.Op {
+		w.fail(errGarbage)
+		return errGarbage
+	}
+	if c.reply.Failed {
+		return received(c.reply.Failure)
+	}
+	return nil
+}
+
+// refused says why a call has not been sent, where that is no fault of the
+// worker's.
+func refused(err error) error {
+	switch {
+	case errors.Is(err, frame.ErrTooLarge):
+		return fault.Wrap(fault.TooLarge, "the value is too large for the key hardware", err)
+	case errors.Is(err, frame.ErrFull):
+		return ckr.Found(ckr.Busy, "the worker's queue is full")
+	}
+	return nil
+}
+
+// calls is what one worker has been asked and not answered.
+type calls struct {
+	mu     sync.Mutex
+	open   map[uint64]*call
+	last   uint64
+	failed error // why none is taken any more
+}
+
+func (cs *calls) init() { cs.open = make(map[uint64]*call) }
+
+func (cs *calls) add(c *call, now time.Time, lim limits) error {
+	c.soft, c.hard = now.Add(lim.soft), now.Add(lim.hard)
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if cs.failed != nil {
+		return cs.failed
+	}
+	cs.last++
+	c.request.ID = cs.last
+	cs.open[c.request.ID] = c
+	return nil
+}
+
+// remove takes back a call that was not sent.
+func (cs *calls) remove(c *call) bool {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	_, ok := cs.open[c.request.ID]
+	delete(cs.open, c.request.ID)
+	return ok
+}
+
+// leave is for a caller who waits no longer. The worker is still busy with the
+// operation, so a placeholder keeps its hard limit. It reports false when the
+// answer has come after all.
+func (cs *calls) leave(c *call) bool {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if cs.open[c.request.ID] != c {
+		return false
+	}
+	cs.open[c.request.ID] = c.placeholder()
+	return true
+}
+
+func (c *call) placeholder() *call {
+	return &call{request: frame.Request{Op: c.request.Op}, hard: c.hard, left: true}
+}
+
+// answer hands over one answer.
+func (cs *calls) answer(h frame.Head, body []byte) error {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	c, ok := cs.open[h.ID]
+	if !ok {
+		return errGarbage
+	}
+	delete(cs.open, h.ID)
+	if c.left {
+		return nil
+	}
+	c.head = h
+	c.body = append(c.body[:0], body...)
+	c.done <- struct{}{}
+	return nil
+}
+
+// sweep ends the waiting for calls beyond their soft limit, and reports one
+// that is beyond its hard one.
+func (cs *calls) sweep(now time.Time) (op frame.Op, stuck bool) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	for id, c := range cs.open {
+		if now.After(c.hard) {
+			op, stuck = c.request.Op, true
+		}
+		if !c.left && now.After(c.soft) {
+			cs.open[id] = c.placeholder()
+			c.err = errSlow
+			c.done <- struct{}{}
+		}
+	}
+	return op, stuck
+}
+
+// fail answers all calls, now and later, with err.
+func (cs *calls) fail(err error) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	cs.failed = err
+	for id, c := range cs.open {
+		delete(cs.open, id)
+		if !c.left {
+			c.err = err
+			c.done <- struct{}{}
+		}
+	}
+}

@@ -1,0 +1,228 @@
+// Package serve is the worker's side of the socket: it reads requests, lets a
+// token do them, and answers. It knows no Cryptoki and needs no cgo; the token
+// is a parameter, so that tests can serve one that hangs, dies or lies.
+//
+// A worker is crash-only (pkcs11.md §2). It ends when the server goes away,
+// and after every error that a fresh process would not have: the server starts
+// another one and repeats what is safe to repeat.
+package serve
+
+import (
+	"context"
+	"errors"
+	"net"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/strongroom-kms/strongroom/hsm/internal/ckr"
+	"github.com/strongroom-kms/strongroom/hsm/internal/frame"
+	"github.com/strongroom-kms/strongroom/hsm/key"
+	"github.com/strongroom-kms/strongroom/sensitive"
+)
+
+// ExitUsage is the status of a worker that somebody else than the server has
+// started. The others are in package frame.
+const ExitUsage = frame.ExitUsage
+
+// Settings is what the server tells a worker about its token.
+type Settings = frame.Settings
+
+// Token is what a worker serves. *worker.Token is one.
+type Token interface {
+	Generate(ctx context.Context, spec key.Spec) (key.Made, error)
+	Wrap(ctx context.Context, kek key.Ref, dek sensitive.Bytes, aad []byte) ([]byte, error)
+	Unwrap(ctx context.Context, kek key.Ref, wrapped, aad []byte) (sensitive.Bytes, error)
+	Rewrap(ctx context.Context, from, to key.Ref, items []key.Rewrap) ([]key.Rewrapped, error)
+	Check(ctx context.Context, kek key.Ref) (key.CheckResult, error)
+	Destroy(ctx context.Context, kek key.Ref) error
+	List(ctx context.Context) ([]key.ID, error)
+	Status(ctx context.Context) (key.Status, error)
+	Close() error
+}
+
+const (
+	// queued bounds the requests that wait for a session; beyond, the socket
+	// fills, and the server notices.
+	queued = 256
+	// closing is how long a module may take to say goodbye.
+	closing = 2 * time.Second
+	// fewest is how many requests run at once where the token names no number.
+	fewest = 4
+)
+
+// Run serves the server at the other end of conn and returns the status to
+// exit with. open opens the token and runs its self-test. Calls into the
+// module may still be running when Run returns: the process must end then.
+func Run(conn net.Conn, open func(context.Context, Settings) (Token, error)) int {
+	w := &loop{conn: conn, in: frame.NewReader(conn), out: frame.NewWriter(conn)}
+	settings, status := w.settings()
+	if status != frame.ExitOK {
+		return status
+	}
+	gone := w.watch()
+	token, hello, err := greet(open, settings)
+	if err != nil {
+		_ = w.out.Send(&frame.Reply{ID: w.first, Failed: true, Failure: failure(err)})
+		return statusOf(err)
+	}
+	w.token = token
+	if err := w.out.Send(&frame.Reply{ID: w.first, Op: frame.Hello, Greeting: hello}); err != nil {
+		return frame.ExitOK
+	}
+	return w.run(hello.Sessions, gone)
+}
+
+// loop is one connection.
+type loop struct {
+	conn  net.Conn
+	in    *frame.Reader
+	out   *frame.Writer
+	first uint64 // ID of the request that configures
+	token Token
+	queue chan *job
+	jobs  sync.Pool
+}
+
+// settings reads the first frame.
+func (w *loop) settings() (Settings, int) {
+	h, body, err := w.in.Next()
+	if err != nil {
+		return Settings{}, ended(err)
+	}
+	var r frame.Request
+	if err := frame.ParseRequest(h, body, &r); err != nil || r.Op != frame.Configure {
+		return Settings{}, frame.ExitProtocol
+	}
+	w.first = r.ID
+	return r.Settings, frame.ExitOK
+}
+
+// watch reads requests from now on, so that a worker whose module hangs while
+// it is being opened still notices that its server is gone.
+func (w *loop) watch() <-chan int {
+	w.queue = make(chan *job, queued)
+	gone := make(chan int, 1)
+	go func() { gone <- w.read() }()
+	return gone
+}
+
+func (w *loop) read() int {
+	known := references{}
+	for {
+		h, body, err := w.in.Next()
+		if err != nil {
+			return ended(err)
+		}
+		j, _ := w.jobs.Get().(*job)
+		if j == nil {
+			j = new(job)
+		}
+		if err := j.fill(h, body, known); err != nil {
+			return frame.ExitProtocol
+		}
+		w.queue <- j
+	}
+}
+
+// ended says how to exit after the last frame. A connection that breaks is a
+// server that died: nothing is wrong with the worker.
+func ended(err error) int {
+	if errors.Is(err, frame.ErrMalformed) {
+		return frame.ExitProtocol
+	}
+	return frame.ExitOK
+}
+
+// greet opens the token and says what was found.
+func greet(open func(context.Context, Settings) (Token, error), s Settings) (Token, frame.Greeting, error) {
+	ctx := context.Background()
+	token, err := open(ctx, s)
+	if err != nil {
+		return nil, frame.Greeting{}, err
+	}
+	status, err := token.Status(ctx)
+	if err != nil {
+		return nil, frame.Greeting{}, err
+	}
+	if len(status.Tokens) != 1 {
+		return nil, frame.Greeting{}, ckr.Found(ckr.Module, "the worker does not have exactly one token")
+	}
+	sessions := s.Sessions
+	if t, ok := token.(interface{ Sessions() int }); ok {
+		sessions = t.Sessions()
+	}
+	if sessions <= 0 {
+		sessions = max(fewest, 2*runtime.NumCPU())
+	}
+	return token, frame.Greeting{Version: frame.Version, Sessions: sessions, Token: status.Tokens[0]}, nil
+}
+
+// run does the requests, n at once, until the server is gone or an error asks
+// for another worker.
+func (w *loop) run(n int, gone <-chan int) int {
+	fatal := make(chan int, n)
+	for range n {
+		go func() {
+			for j := range w.queue {
+				if status := w.do(j); status != frame.ExitOK {
+					fatal <- status
+					return
+				}
+			}
+		}()
+	}
+	select {
+	case status := <-fatal:
+		return status
+	case status := <-gone:
+		w.close()
+		return status
+	}
+}
+
+// close lets the module end its sessions. Not every module returns from that.
+func (w *loop) close() {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = w.token.Close() // the process ends; nobody could act on it
+	}()
+	select {
+	case <-done:
+	case <-time.After(closing):
+	}
+}
+
+// statusOf says with which status a worker exits because of err.
+func statusOf(err error) int {
+	if ckr.ClassOf(err) == ckr.PIN {
+		return frame.ExitPIN
+	}
+	return frame.ExitToken
+}
+
+// failure puts err into a frame. A caller that ran out of time was kept
+// waiting; what nobody sorted is a mistake of ours and no reason to replace a
+// worker.
+func failure(err error) frame.Failure {
+	if e, ok := errors.AsType[*ckr.Error](err); ok {
+		return frame.Failure{Call: e.Call, Code: uint32(e.Code), Class: uint8(e.Class)}
+	}
+	if class := ckr.ClassOf(err); class != ckr.Ambiguous {
+		return frame.Failure{Call: "wait for a session", Class: uint8(class)}
+	}
+	return frame.Failure{Call: err.Error(), Class: uint8(ckr.Capability)}
+}
+
+// replaces reports whether a worker that met err is of no use any more, and
+// how it exits.
+func replaces(err error) (status int, yes bool) {
+	switch ckr.ClassOf(err) {
+	case ckr.Login, ckr.Module:
+		return frame.ExitToken, true
+	case ckr.PIN:
+		return frame.ExitPIN, true
+	}
+	return frame.ExitOK, false
+}

@@ -1,0 +1,262 @@
+package hsm
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"runtime"
+	"sync"
+	"syscall"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
+
+	"github.com/strongroom-kms/strongroom/hsm/internal/ckr"
+	"github.com/strongroom-kms/strongroom/hsm/internal/frame"
+)
+
+// worker is one strongroom-hsm process and our end of the socket to it. It
+// fails once, as a whole, and is never mended.
+type worker struct {
+	cmd  *exec.Cmd
+	conn *net.UnixConn
+	out  *frame.Writer
+	log  *zap.Logger
+
+	hello frame.Greeting // once started
+	calls calls
+
+	gone chan struct{} // closed by fail: takes no requests any more
+	over chan struct{} // closed when the process has been waited for
+
+	once  sync.Once
+	cause error
+	wg    sync.WaitGroup
+}
+
+// spawn starts a process. The caller must fail it and wait for it, in the end.
+func spawn(path string, src source, log *zap.Logger) (*worker, error) {
+	ours, theirs, err := socketpair()
+	if err != nil {
+		return nil, err
+	}
+	lines := &lineLog{log: log}
+	w := &worker{
+		conn: ours,
+		log:  log,
+		gone: make(chan struct{}),
+		over: make(chan struct{}),
+		cmd: &exec.Cmd{
+			Path: path, Args: []string{workerName}, Env: src.env, Dir: "/",
+			Stdout: lines, Stderr: lines,
+			ExtraFiles: []*os.File{theirs}, // fd 3
+			WaitDelay:  time.Second,        // for what else holds its standard error
+			SysProcAttr: &syscall.SysProcAttr{
+				Setpgid:   true, // Ctrl-C is for the server, which still has requests to finish
+				Pdeathsig: syscall.SIGKILL,
+			},
+		},
+	}
+	w.out = frame.NewWriter(&deadlined{UnixConn: w.conn})
+	w.calls.init()
+	started := make(chan error, 1)
+	w.wg.Go(func() { w.attend(started) })
+	err = <-started
+	_ = theirs.Close()
+	if err != nil {
+		_ = ours.Close()
+		w.wg.Wait()
+		return nil, fmt.Errorf("start worker: %w", err)
+	}
+	w.wg.Go(w.read)
+	w.wg.Go(w.sweep)
+	return w, nil
+}
+
+// attend starts the process and waits for it, on one thread: the kernel sends
+// the death signal of a parent when the *thread* that forked ends. It is the
+// belt only; a worker ends by itself when its socket does.
+func (w *worker) attend(started chan<- error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	err := w.cmd.Start()
+	started <- err
+	if err != nil {
+		close(w.over)
+		return
+	}
+	_ = w.cmd.Wait() // what matters is in ProcessState
+	close(w.over)
+	w.fail(w.ended())
+}
+
+// socketpair returns our end and the worker's. Only the worker's is inherited,
+// and only by the worker: everything else closes on exec.
+func socketpair() (*net.UnixConn, *os.File, error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, fmt.Errorf("socketpair: %w", err)
+	}
+	ours, theirs := os.NewFile(uintptr(fds[0]), "worker"), os.NewFile(uintptr(fds[1]), "server")
+	conn, err := net.FileConn(ours)
+	_ = ours.Close() // conn has a copy
+	if err != nil {
+		_ = theirs.Close()
+		return nil, nil, fmt.Errorf("socketpair: %w", err)
+	}
+	return conn.(*net.UnixConn), theirs, nil
+}
+
+// greet configures the worker and waits until its token is open and tested.
+func (w *worker) greet(ctx context.Context, src source, within time.Duration) error {
+	c := newCall(frame.Configure)
+	defer c.release()
+	c.request.Settings = src.settings
+	if err := w.do(ctx, c, limits{soft: within, hard: within}); err != nil {
+		return err
+	}
+	if v := c.reply.Greeting.Version; v != frame.Version {
+		return ckr.Found(ckr.Module, fmt.Sprintf("the worker speaks version %d, the server %d: install both from one release", v, frame.Version))
+	}
+	w.hello = c.reply.Greeting
+	return nil
+}
+
+// read hands answers to those who wait for them. Anything that is no answer
+// ends the worker.
+func (w *worker) read() {
+	in := frame.NewReader(w.conn)
+	defer in.Wipe()
+	for {
+		h, body, err := in.Next()
+		if err == nil {
+			err = w.calls.answer(h, body)
+		}
+		if err == io.EOF {
+			err = w.parted()
+		}
+		if err != nil {
+			w.fail(err)
+			return
+		}
+	}
+}
+
+// parted waits a moment for the exit status of a worker whose socket has
+// ended, since that says more.
+func (w *worker) parted() error {
+	select {
+	case <-w.over:
+		return w.ended()
+	case <-time.After(100 * time.Millisecond):
+		return errors.New("worker closed its socket")
+	}
+}
+
+// ended says how the process ended. It is for after over.
+func (w *worker) ended() error { return fmt.Errorf("worker ended: %v", w.cmd.ProcessState) }
+
+// sweepEvery is how late a deadline may be noticed.
+const sweepEvery = 50 * time.Millisecond
+
+// sweep looks for operations that take too long. One timer serves all, so a
+// request needs none of its own.
+func (w *worker) sweep() {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-w.gone:
+			return
+		case now := <-tick.C:
+			if op, stuck := w.calls.sweep(now); stuck {
+				w.fail(fmt.Errorf("worker is stuck in %v", op))
+			}
+		}
+	}
+}
+
+// fail ends the worker, whatever it is doing: a call into a module can't be
+// cancelled, only its process can.
+func (w *worker) fail(cause error) {
+	w.once.Do(func() {
+		w.cause = cause
+		close(w.gone)
+		_ = w.cmd.Process.Kill() // it may have ended by itself
+		_ = w.conn.Close()
+		w.calls.fail(ckr.Found(ckr.Module, cause.Error()))
+	})
+}
+
+// stop lets the worker end by itself, for a while.
+func (w *worker) stop(within time.Duration) {
+	_ = w.conn.CloseWrite()
+	select {
+	case <-w.over:
+	case <-time.After(within):
+	}
+	w.fail(errClosed)
+	w.wait()
+}
+
+// wait returns when nothing of the worker is left.
+func (w *worker) wait() {
+	w.wg.Wait()
+	w.out.Wait()
+}
+
+// exited returns the exit status, or -1. It is for after wait.
+func (w *worker) exited() int { return w.cmd.ProcessState.ExitCode() }
+
+func (w *worker) pid() int { return w.cmd.Process.Pid }
+
+// deadlined is a connection whose writes do not block for ever: a worker that
+// reads nothing for so long is stuck. Setting a deadline costs as much as a
+// small write, so it is kept ahead and renewed now and then.
+type deadlined struct {
+	*net.UnixConn
+	until time.Time
+}
+
+const writeWithin = 2 * time.Second
+
+// Write is called by one goroutine at a time: frame.Writer sees to that.
+func (d *deadlined) Write(b []byte) (int, error) {
+	if now := time.Now(); d.until.Sub(now) < writeWithin/2 {
+		d.until = now.Add(writeWithin)
+		if err := d.SetWriteDeadline(d.until); err != nil {
+			return 0, err
+		}
+	}
+	return d.UnixConn.Write(b)
+}
+
+// lineLog makes log lines of what a worker or its module prints. Modules print
+// a lot, and none of it is worth failing for.
+type lineLog struct {
+	log  *zap.Logger
+	rest []byte
+}
+
+const maxLine = 1 << 10
+
+func (l *lineLog) Write(b []byte) (int, error) {
+	l.rest = append(l.rest, b...)
+	for {
+		i := bytes.IndexByte(l.rest, '\n')
+		if i < 0 && len(l.rest) < maxLine {
+			return len(b), nil
+		}
+		if i < 0 || i > maxLine {
+			i = maxLine - 1
+		}
+		l.log.Info("worker says", zap.ByteString("line", bytes.TrimSpace(l.rest[:i])))
+		l.rest = append(l.rest[:0], l.rest[i+1:]...)
+	}
+}
