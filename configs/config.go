@@ -1,0 +1,165 @@
+// Package configs loads and checks the configuration of `strongroom serve`.
+//
+// Values come from four places, the later ones win: defaults.yaml (embedded;
+// also the list of all keys with their meaning), the YAML file, the environment
+// (STRONGROOM_DB__MAX_OPEN is db.max_open), and flags. An unknown key is an
+// error, and all problems are reported at once.
+//
+// The configuration holds paths of secrets and never a secret, so it may be
+// printed, compared and committed.
+package configs
+
+import "time"
+
+// Config is the whole configuration. It is passed down in pieces.
+type Config struct {
+	Listeners []Listener `yaml:"listeners"`
+	Database  Database   `yaml:"db"`
+	HSM       HSM        `yaml:"hsm"`
+	Barbican  Barbican   `yaml:"barbican"`
+	CSMS      CSMS       `yaml:"csms"`
+	Identity  Identity   `yaml:"identity"`
+	Policy    Policy     `yaml:"policy"`
+	Audit     Audit      `yaml:"audit"`
+	Log       Log        `yaml:"log"`
+	Shutdown  Shutdown   `yaml:"shutdown"`
+
+	// Dev says that `strongroom dev` made this configuration: secrets may
+	// stand in it. No file can set it.
+	Dev bool `yaml:"-"`
+}
+
+// Dialect is one of the APIs that a listener can serve.
+type Dialect string
+
+// The dialects. KeyManager and CSMS use the same paths for different things,
+// so one listener serves one of them (DESIGN §2).
+const (
+	DialectKeyManager Dialect = "key-manager"
+	DialectCSMS       Dialect = "csms"
+	DialectIdentity   Dialect = "identity"
+	DialectAdmin      Dialect = "admin"
+)
+
+// Listener is one address and what answers there.
+type Listener struct {
+	Name              string        `yaml:"name"`
+	Address           string        `yaml:"address"`
+	TLS               TLS           `yaml:"tls"`
+	Dialects          []Dialect     `yaml:"dialects"`
+	ReadHeaderTimeout time.Duration `yaml:"read_header_timeout"`
+	ReadTimeout       time.Duration `yaml:"read_timeout"`
+	WriteTimeout      time.Duration `yaml:"write_timeout"`
+	IdleTimeout       time.Duration `yaml:"idle_timeout"`
+	MaxHeader         Bytes         `yaml:"max_header"`
+}
+
+// Serves reports whether d answers on l.
+func (l Listener) Serves(d Dialect) bool {
+	for _, have := range l.Dialects {
+		if have == d {
+			return true
+		}
+	}
+	return false
+}
+
+// TLS names the files of a listener's certificate. Without them it speaks
+// plain HTTP; with a client CA, callers must show a certificate of that.
+type TLS struct {
+	CertFile     string `yaml:"cert_file"`
+	KeyFile      string `yaml:"key_file"`
+	ClientCAFile string `yaml:"client_ca_file"`
+}
+
+// Enabled reports whether the listener speaks TLS.
+func (t TLS) Enabled() bool { return t.CertFile != "" }
+
+// Database says where PostgreSQL is. DSN reads the URL from wherever it is.
+type Database struct {
+	URL              string        `yaml:"url"`
+	URLFile          string        `yaml:"url_file"`
+	MaxOpen          int           `yaml:"max_open"`
+	MaxIdle          int           `yaml:"max_idle"`
+	StatementTimeout time.Duration `yaml:"statement_timeout"`
+	ConnectTimeout   time.Duration `yaml:"connect_timeout"`
+}
+
+// HSM says which tokens hold the KEKs (pkcs11.md §8.1).
+type HSM struct {
+	Tokens       []Token       `yaml:"tokens"`
+	Worker       string        `yaml:"worker"`
+	Format       string        `yaml:"format"`
+	OpTimeout    time.Duration `yaml:"op_timeout"`
+	KEKTier      string        `yaml:"kek_tier"`
+	MaxTokenKeys int           `yaml:"max_token_keys"`
+}
+
+// Token is one token, named by a PKCS#11 URI.
+type Token struct {
+	URI      string            `yaml:"uri"`
+	Workers  int               `yaml:"workers"`
+	Sessions int               `yaml:"sessions"`
+	GCMIV    string            `yaml:"gcm_iv"`
+	Env      map[string]string `yaml:"env"`
+}
+
+// Barbican has the limits and choices of the Key Manager dialect.
+type Barbican struct {
+	HostHref         string `yaml:"host_href"`
+	MaxPayload       Bytes  `yaml:"max_payload"`
+	MaxPayloadTenant Bytes  `yaml:"max_payload_tenant"`
+	MaxBody          Bytes  `yaml:"max_body"`
+	Policy           string `yaml:"policy"`
+	DefaultPage      int    `yaml:"default_page"`
+	MaxPage          int    `yaml:"max_page"`
+	NoAuth           bool   `yaml:"no_auth"`
+}
+
+// CSMS has the limits and choices of the CSMS dialect.
+type CSMS struct {
+	MaxSecretString      Bytes         `yaml:"max_secret_string"`
+	AllowDotInNames      bool          `yaml:"allow_dot_in_names"`
+	UnknownKey           string        `yaml:"unknown_key"`
+	MaxBody              Bytes         `yaml:"max_body"`
+	ClockSkew            time.Duration `yaml:"clock_skew"`
+	AllowUnsignedPayload bool          `yaml:"allow_unsigned_payload"`
+	Region               string        `yaml:"region"`
+}
+
+// Identity has the built-in identity service.
+type Identity struct {
+	TokenTTL      time.Duration `yaml:"token_ttl"`
+	CacheTTL      time.Duration `yaml:"cache_ttl"`
+	Region        string        `yaml:"region"`
+	RegionAliases []string      `yaml:"region_aliases"`
+	Endpoints     Endpoints     `yaml:"endpoints"`
+}
+
+// Endpoints are the base URLs that the catalog shows, without a version.
+type Endpoints struct {
+	KeyManager string `yaml:"key_manager"`
+	CSMS       string `yaml:"csms"`
+	Identity   string `yaml:"identity"`
+}
+
+// Policy names the operator's own rules.
+type Policy struct {
+	File string `yaml:"file"`
+}
+
+// Audit names the local log of reads and refusals.
+type Audit struct {
+	Journal    string `yaml:"journal"`
+	JournalMax Bytes  `yaml:"journal_max"`
+}
+
+// Log says how much is logged.
+type Log struct {
+	Level string `yaml:"level"`
+}
+
+// Shutdown says how long requests may take to end.
+type Shutdown struct {
+	DrainTimeout time.Duration `yaml:"drain_timeout"`
+}
