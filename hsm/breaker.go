@@ -69,16 +69,26 @@ func (b *breaker) answered() {
 		return
 	}
 	b.set(func() {
-		if b.state == open { // an answer from before; the probe decides
+		if b.state != closed { // an answer from before; the probe decides
 			return
 		}
-		b.state, b.lost = closed, nil
+		b.lost = nil
 		b.trouble.Store(false)
 	})
 }
 
+// passed notes that a probe went well. It does not forget what was lost before:
+// a worker that only comes up has shown less than one that answers.
+func (b *breaker) passed() {
+	b.set(func() {
+		if b.state == halfOpen {
+			b.state = closed
+		}
+	})
+}
+
 // admits reports whether a worker may be started or asked. When it is time for
-// the probe, one caller gets it and must report failed or answered.
+// the probe, one caller gets it and must report failed or passed.
 func (b *breaker) admits(now time.Time) (ok bool) {
 	b.set(func() {
 		switch {

@@ -46,7 +46,7 @@ type limits struct{ soft, hard time.Duration }
 
 // do sends c and waits for the answer, the soft limit or the end of ctx.
 func (w *worker) do(ctx context.Context, c *call, lim limits) error {
-	c.request.Left = lim.soft
+	c.request.Left, c.err = lim.soft, nil
 	if err := w.calls.add(c, time.Now(), lim); err != nil {
 		return err
 	}

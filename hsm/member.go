@@ -74,7 +74,7 @@ func (m *member) came(w *worker) {
 	m.mu.Lock()
 	m.hello, m.problem = w.hello, nil
 	m.mu.Unlock()
-	m.breaker.answered()
+	m.breaker.passed()
 	m.publish()
 	m.log.Info("worker is ready", zap.Int("pid", w.pid()), zap.Int("sessions", w.hello.Sessions),
 		zap.String("model", w.hello.Token.Model), zap.Strings("warnings", w.hello.Token.Warnings))

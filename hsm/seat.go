@@ -146,7 +146,7 @@ func (s *seat) watch(ctx context.Context, w *worker, tried fileState) {
 				w.fail(fmt.Errorf("health check: %w", err))
 				continue
 			}
-			m.breaker.answered()
+			m.breaker.passed()
 		}
 	}
 }

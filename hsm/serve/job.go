@@ -106,7 +106,7 @@ func (w *loop) serve(ctx context.Context, j *job) (err error) {
 	case frame.List:
 		a.IDs, a.More, err = w.page(ctx, q.After)
 	case frame.Status:
-		a.Token, err = w.status(ctx)
+		a.Token, err = statusOf(ctx, w.token)
 	default:
 		err = ckr.Found(ckr.Capability, "the worker does not know this operation")
 	}
@@ -150,17 +150,6 @@ func (w *loop) page(ctx context.Context, after key.ID) (ids []key.ID, more bool,
 }
 
 func order(a, b key.ID) int { return bytes.Compare(a[:], b[:]) }
-
-func (w *loop) status(ctx context.Context) (key.TokenStatus, error) {
-	s, err := w.token.Status(ctx)
-	if err != nil {
-		return key.TokenStatus{}, err
-	}
-	if len(s.Tokens) != 1 {
-		return key.TokenStatus{}, ckr.Found(ckr.Module, "the worker does not have exactly one token")
-	}
-	return s.Tokens[0], nil
-}
 
 // expiring is a context with a deadline that costs a timer only when somebody
 // waits for it: most operations find a free session and never do.

@@ -64,7 +64,7 @@ func Run(conn net.Conn, open func(context.Context, Settings) (Token, error)) int
 	token, hello, err := greet(open, settings)
 	if err != nil {
 		_ = w.out.Send(&frame.Reply{ID: w.first, Failed: true, Failure: failure(err)})
-		return statusOf(err)
+		return exitOf(err)
 	}
 	w.token = token
 	if err := w.out.Send(&frame.Reply{ID: w.first, Op: frame.Hello, Greeting: hello}); err != nil {
@@ -141,12 +141,9 @@ func greet(open func(context.Context, Settings) (Token, error), s Settings) (Tok
 	if err != nil {
 		return nil, frame.Greeting{}, err
 	}
-	status, err := token.Status(ctx)
+	status, err := statusOf(ctx, token)
 	if err != nil {
 		return nil, frame.Greeting{}, err
-	}
-	if len(status.Tokens) != 1 {
-		return nil, frame.Greeting{}, ckr.Found(ckr.Module, "the worker does not have exactly one token")
 	}
 	sessions := s.Sessions
 	if t, ok := token.(interface{ Sessions() int }); ok {
@@ -155,7 +152,22 @@ func greet(open func(context.Context, Settings) (Token, error), s Settings) (Tok
 	if sessions <= 0 {
 		sessions = max(fewest, 2*runtime.NumCPU())
 	}
-	return token, frame.Greeting{Version: frame.Version, Sessions: sessions, Token: status.Tokens[0]}, nil
+	return token, frame.Greeting{Version: frame.Version, Sessions: sessions, Token: status}, nil
+}
+
+// statusOf returns how the one token of a worker is. A token that gives no
+// sign of life is an error.
+func statusOf(ctx context.Context, token Token) (key.TokenStatus, error) {
+	s, err := token.Status(ctx)
+	switch {
+	case err != nil:
+		return key.TokenStatus{}, err
+	case len(s.Tokens) != 1:
+		return key.TokenStatus{}, ckr.Found(ckr.Module, "the worker does not have exactly one token")
+	case !s.Tokens[0].Usable:
+		return key.TokenStatus{}, ckr.Found(ckr.Module, s.Tokens[0].Problem)
+	}
+	return s.Tokens[0], nil
 }
 
 // run does the requests, n at once, until the server is gone or an error asks
@@ -194,8 +206,8 @@ func (w *loop) close() {
 	}
 }
 
-// statusOf says with which status a worker exits because of err.
-func statusOf(err error) int {
+// exitOf says with which status a worker exits because of err.
+func exitOf(err error) int {
 	if ckr.ClassOf(err) == ckr.PIN {
 		return frame.ExitPIN
 	}
