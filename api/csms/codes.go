@@ -1,0 +1,106 @@
+package csms
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/strongroom-kms/strongroom/api/wire"
+	"github.com/strongroom-kms/strongroom/fault"
+	"github.com/strongroom-kms/strongroom/kek/envelope"
+	"github.com/strongroom-kms/strongroom/secret"
+)
+
+// Refusals that only this dialect knows.
+var (
+	errNoRoute        = fault.New(fault.NotFound, "The API does not exist.")
+	errMethod         = fault.New(fault.Invalid, "The API does not have this method.")
+	errPath           = fault.New(fault.Invalid, "The request URL is invalid: it has an empty, . or .. segment.")
+	errQuery          = fault.New(fault.Invalid, "The request URL is invalid: its query is malformed.")
+	errNoCredentials  = fault.New(fault.Unauthenticated, "Incorrect IAM authentication information: x-auth-token not found")
+	errForeignProject = fault.New(fault.Denied, "The project in the path cannot be used by the caller.")
+	errType           = fault.New(fault.Invalid, "The request body has a member of the wrong JSON type.")
+	errStagesNamed    = fault.New(fault.Invalid, "The number of version_stages exceeds 12.")
+)
+
+// answer is a status and the code that goes with it (csms.md §9).
+type answer struct {
+	status int
+	code   string
+}
+
+// kinds gives every kind of fault its answer in this dialect. A kind that is
+// missing here would be a 500, and TestEveryKindHasAnAnswer says so.
+var kinds = map[fault.Kind]answer{
+	fault.Internal:        {http.StatusInternalServerError, "CSMS.0001"},
+	fault.Invalid:         {http.StatusBadRequest, "CSMS.0002"},
+	fault.Unauthenticated: {http.StatusUnauthorized, "APIGW.0301"},
+	fault.Denied:          {http.StatusForbidden, "CSMS.0302"},
+	fault.NotFound:        {http.StatusNotFound, "CSMS.0005"},
+	fault.Exists:          {http.StatusConflict, "CSMS.0101"},
+	fault.WrongState:      {http.StatusForbidden, "CSMS.0109"},
+	fault.TooLarge:        {http.StatusRequestEntityTooLarge, "CSMS.0913"},
+	fault.Damaged:         {http.StatusInternalServerError, "CSMS.0001"},
+	fault.Unavailable:     {http.StatusServiceUnavailable, "CSMS.0914"},
+}
+
+// sentinels are the errors that have an answer of their own. What the path
+// names and is not there is 404, what only a body names is 400 (csms.md §9.2).
+var sentinels = []struct {
+	err error
+	answer
+}{
+	{errNoRoute, answer{http.StatusNotFound, "APIGW.0101"}},
+	{errMethod, answer{http.StatusMethodNotAllowed, "APIGW.0101"}},
+	{errForeignProject, answer{http.StatusForbidden, "APIGW.0302"}},
+	{errPath, answer{http.StatusBadRequest, "CSMS.0003"}},
+	{errQuery, answer{http.StatusBadRequest, "CSMS.0003"}},
+	{errType, answer{http.StatusBadRequest, "CSMS.0004"}},
+	{errStagesNamed, answer{http.StatusBadRequest, "CSMS.0204"}},
+	{wire.ErrNotObject, answer{http.StatusBadRequest, "CSMS.0004"}},
+	{wire.ErrBodyCut, answer{http.StatusBadRequest, "CSMS.0004"}},
+	{secret.ErrNotFound, answer{http.StatusNotFound, "CSMS.0106"}},
+	{secret.ErrPendingDelete, answer{http.StatusBadRequest, "CSMS.0103"}},
+	{secret.ErrBuiltInStage, answer{http.StatusBadRequest, "CSMS.0105"}},
+	{secret.ErrManyStages, answer{http.StatusBadRequest, "CSMS.0203"}},
+	{secret.ErrNoEvent, answer{http.StatusBadRequest, "CSMS.0005"}},
+	{secret.ErrTooLarge, answer{http.StatusBadRequest, "CSMS.0002"}},
+	{envelope.ErrNoMasterKey, answer{http.StatusBadRequest, "CSMS.0401"}},
+	{envelope.ErrKeyUnusable, answer{http.StatusBadRequest, "CSMS.0401"}},
+}
+
+func answerTo(err error) answer {
+	for _, s := range sentinels {
+		if errors.Is(err, s.err) {
+			return s.answer
+		}
+	}
+	return kinds[fault.KindOf(err)]
+}
+
+// faultBody is the flat form, which secrets, versions and stages have.
+type faultBody struct {
+	Code    string `json:"error_code"`
+	Message string `json:"error_msg"`
+}
+
+func writeFault(w http.ResponseWriter, r *http.Request, err error) {
+	a := answerTo(err)
+	text := fault.PublicText(err)
+	if text == "" { // clients take an empty message for no error at all
+		text = "Internal error."
+		if a.status == http.StatusServiceUnavailable {
+			text = "The service is not available at the moment."
+		}
+	}
+	setRequestID(w, r)
+	reply(w, a.status, faultBody{Code: a.code, Message: text})
+}
+
+func setRequestID(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("X-Request-Id", wire.RequestID(r.Context()))
+}
+
+func reply(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json;charset=utf-8")
+	wire.WriteJSON(w, status, v)
+}
