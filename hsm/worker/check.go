@@ -10,13 +10,8 @@ import (
 	"github.com/strongroom-kms/strongroom/hsm/worker/cryptoki"
 )
 
-// canaryText is what a canary wraps: 32 bytes like a DEK, and no secret. It is
-// the same for all keys, so what opens to anything else is not a canary.
-var canaryText = func() []byte {
-	text := make([]byte, blob.DEKBytes)
-	copy(text, "strongroom canary v1")
-	return text
-}()
+// canaryText is the one text of all canaries: what opens to anything else is not a canary.
+var canaryText = blob.CanaryText()
 
 var errNoCanary = ckr.Found(ckr.Ambiguous, "no canary is known of this KEK")
 

@@ -1,13 +1,9 @@
 package worker
 
 import (
+	"bytes"
 	"context"
-	"crypto/aes"
-	"crypto/cipher"
-	"crypto/hmac"
 	"crypto/rand"
-	"crypto/sha256"
-	"crypto/subtle"
 
 	"github.com/strongroom-kms/strongroom/hsm/internal/blob"
 	"github.com/strongroom-kms/strongroom/hsm/internal/ckr"
@@ -20,15 +16,15 @@ import (
 // published one, and a blob can be opened elsewhere with the key in hand. Many
 // HSMs refuse imports; then this step says nothing.
 func (t *Token) crossCheck(ctx context.Context, f key.Format) error {
-	var keys knownKeys
-	if _, err := rand.Read(keys.enc[:]); err != nil {
+	var keys blob.Keys
+	if _, err := rand.Read(keys.Enc[:]); err != nil {
 		return errRandom
 	}
-	if _, err := rand.Read(keys.mac[:]); err != nil {
+	if _, err := rand.Read(keys.MAC[:]); err != nil {
 		return errRandom
 	}
-	defer clear(keys.enc[:])
-	defer clear(keys.mac[:])
+	defer clear(keys.Enc[:])
+	defer clear(keys.MAC[:])
 	t.objects.Lock()
 	defer t.objects.Unlock()
 	refused := false
@@ -43,7 +39,7 @@ func (t *Token) crossCheck(ctx context.Context, f key.Format) error {
 		if err != nil {
 			return err
 		}
-		if text := keys.open(w, aad); subtle.ConstantTimeCompare(text, canaryText) != 1 {
+		if text, ok := keys.Open(w, aad); !ok || !bytes.Equal(text, canaryText) {
 			return ckr.Found(ckr.Capability, "token's ciphertext is not what the format's standard says")
 		}
 		return t.destroyImported(s, h)
@@ -54,14 +50,11 @@ func (t *Token) crossCheck(ctx context.Context, f key.Format) error {
 	return err
 }
 
-// knownKeys are the values of a KEK's two objects.
-type knownKeys struct{ enc, mac [32]byte }
-
-func (t *Token) importKeys(s cryptoki.Session, f key.Format, keys *knownKeys) (h handles, err error) {
+func (t *Token) importKeys(s cryptoki.Session, f key.Format, keys *blob.Keys) (h handles, err error) {
 	for _, o := range objectsOf(f, false) {
-		value, handle := keys.enc[:], &h.enc
+		value, handle := keys.Enc[:], &h.enc
 		if !o.encrypts {
-			value, handle = keys.mac[:], &h.mac
+			value, handle = keys.MAC[:], &h.mac
 		}
 		*handle, err = t.m.CreateObject(s, []cryptoki.Attribute{
 			cryptoki.Ulong(cryptoki.Class, cryptoki.SecretKey),
@@ -91,38 +84,4 @@ func (t *Token) destroyImported(s cryptoki.Session, h handles) error {
 		}
 	}
 	return t.m.DestroyObject(s, h.enc)
-}
-
-// open is the format in Go. It returns nothing for what does not open.
-func (k *knownKeys) open(w blob.Wrapped, aad []byte) []byte {
-	block, err := aes.NewCipher(k.enc[:])
-	if err != nil {
-		return nil
-	}
-	if w.Format == key.A256GCM {
-		gcm, err := cipher.NewGCMWithNonceSize(block, len(w.IV))
-		if err != nil {
-			return nil
-		}
-		text, err := gcm.Open(nil, w.IV, w.Body, blob.GCMAAD(aad))
-		if err != nil {
-			return nil
-		}
-		return text
-	}
-	ct, mac := w.Split()
-	h := hmac.New(sha256.New, k.mac[:])
-	h.Write(blob.MACInput(w.IV, aad, ct))
-	if !hmac.Equal(h.Sum(nil), mac) {
-		return nil
-	}
-	text := make([]byte, len(ct))
-	cipher.NewCBCDecrypter(block, w.IV).CryptBlocks(text, ct)
-	padding := text[blob.DEKBytes:] // one whole block of sixteens
-	for _, b := range padding {
-		if b != byte(len(padding)) {
-			return nil
-		}
-	}
-	return text[:blob.DEKBytes]
 }

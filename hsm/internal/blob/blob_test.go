@@ -113,3 +113,41 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestKeysOpenWhatTheyWrap(t *testing.T) {
+	k := blob.Keys{Enc: [32]byte(filled(32, 1)), MAC: [32]byte(filled(32, 2))}
+	for _, f := range []key.Format{key.A256GCM, key.A256CBCHS256} {
+		dek := filled(32, 0xDE)
+		in, err := k.Wrap(f, dek, []byte("here"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		w, err := blob.Parse(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, ok := k.Open(w, []byte("here")); !ok || !bytes.Equal(got, dek) {
+			t.Errorf("%v: Open = %x, %v", f, got, ok)
+		}
+		if _, ok := k.Open(w, []byte("there")); ok {
+			t.Errorf("%v: opens in another place", f)
+		}
+		for i := 2; i < len(in); i++ {
+			bad := bytes.Clone(in)
+			bad[i] ^= 1
+			w, err := blob.Parse(bad)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, ok := k.Open(w, []byte("here")); ok {
+				t.Errorf("%v: opens with byte %d changed", f, i)
+			}
+		}
+	}
+	if _, err := k.Wrap(key.A256GCM, filled(31, 0), nil); err == nil {
+		t.Error("wrapped 31 bytes")
+	}
+	if _, err := k.Wrap(key.Auto, filled(32, 0), nil); err == nil {
+		t.Error("wrapped in no format")
+	}
+}
