@@ -1,0 +1,194 @@
+package arch_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+// domain packages may import each other and the standard library. They never
+// see a transport, SQL, PKCS#11 or a library of others.
+var domain = []string{
+	"secret", "cmk", "kek", "kek/envelope", "policy", "auth", "auth/realm", "audit", "hsm/key", "fault", "sensitive",
+}
+
+// leaves may be imported where the folder above them may not.
+var leaves = []string{"kek/envelope", "hsm/key", "fault", "sensitive"}
+
+// adapters lie in their subject's folder, and are not part of it.
+var adapters = []string{"policy/cedar", "audit/journal", "auth/password"}
+
+// outward are packages of the standard library that talk to the outside.
+var outward = []string{"net/http", "database/sql", "os", "os/exec", "net", "syscall", "unsafe"}
+
+// forbidden says which packages each package must not reach, not even through
+// another package. A name covers the folders below it, except the leaves.
+var forbidden = map[string][]string{
+	"api/barbican":         {"persistence", "hsm", "kek", "api/csms", "api/identity", "api/admin"},
+	"api/csms":             {"persistence", "hsm", "kek", "api/barbican", "api/identity", "api/admin"},
+	"api/identity":         {"persistence", "hsm", "kek", "api/barbican", "api/csms", "api/admin"},
+	"api/admin":            {"persistence", "hsm", "kek", "secret", "cmk"},
+	"api/aksk":             {"persistence", "hsm", "kek", "secret", "cmk"},
+	"api/wire":             {"secret", "cmk", "kek", "persistence", "hsm"},
+	"api":                  {"persistence", "hsm", "cmd", "softhsm"},
+	"kek":                  {"secret", "cmk", "audit", "policy", "auth", "hsm"},
+	"secret":               {"kek", "hsm", "persistence", "api"},
+	"cmk":                  {"kek", "hsm", "persistence", "api"},
+	"auth":                 {"secret", "cmk", "kek", "hsm", "persistence", "api"},
+	"policy":               {"secret", "cmk", "kek", "hsm", "auth", "audit", "persistence", "api"},
+	"audit":                {"secret", "cmk", "kek", "hsm", "persistence", "api"},
+	"persistence/postgres": {"api", "hsm", "net/http"},
+	"persistence/memory":   {"api", "hsm", "net/http", "database/sql"},
+	"persistence/cluster":  {"api", "hsm", "secret", "cmk", "kek", "auth", "net/http"},
+	"hsm":                  {"api", "persistence", "secret", "cmk", "kek", "auth", "policy", "audit", "net/http", "database/sql"},
+	"softhsm":              {"api", "persistence", "secret", "cmk", "kek", "auth", "policy", "audit"},
+	"jobs":                 {"api", "persistence", "hsm", "secret", "cmk", "kek"},
+	"telemetry":            {"api", "persistence", "hsm", "secret", "cmk", "kek", "auth"},
+	"configs":              {"api", "persistence", "hsm", "secret", "cmk", "kek", "auth", "net/http"},
+	"cmd/strongroom":       {"hsm/worker", "hsm/serve", "testing", "persistence/memory"},
+	"cmd/strongroom-hsm":   {"api", "persistence", "secret", "cmk", "kek", "softhsm", "net/http", "testing"},
+}
+
+// onlyIn says who alone may import a package, tests aside. Subfolders are
+// meant, too.
+var onlyIn = map[string][]string{
+	"github.com/miekg/pkcs11":         {"hsm/worker"},
+	"github.com/ThalesGroup/crypto11": {"hsm/worker"},
+	"github.com/lib/pq":               {"persistence", "bench"}, // bench: a floor to compare with
+	"github.com/gorilla/mux":          {"api"},
+	"github.com/cedar-policy":         {"policy/cedar"},
+	"github.com/spf13/cobra":          {"cmd"},
+	"github.com/prometheus":           {"telemetry", "cmd/strongroom"},
+	"hsm/worker":                      {"cmd/strongroom-hsm", "bench"},
+	"hsm/serve":                       {"cmd/strongroom-hsm", "bench"},
+	"softhsm":                         {"cmd/strongroom", "bench"},
+	"configs":                         {"cmd"},
+}
+
+// later are packages that the tables know and the tree does not have yet.
+var later = []string{"cmk"}
+
+func TestDomainKnowsOnlyItself(t *testing.T) {
+	t.Parallel()
+	g := graph(t)
+	for _, from := range domain {
+		for _, to := range g.imports[from] {
+			switch {
+			case slices.Contains(domain, to):
+			case g.ours(to):
+				t.Errorf("%s is domain and imports %s, which is not", from, to)
+			case strings.Contains(to, "."):
+				t.Errorf("%s is domain and imports %s: it knows the standard library and nothing around it", from, to)
+			case slices.Contains(outward, to):
+				t.Errorf("%s is domain and imports %s: it does no I/O of its own", from, to)
+			}
+		}
+	}
+}
+
+func TestForbiddenIsOutOfReach(t *testing.T) {
+	t.Parallel()
+	g := graph(t)
+	for from, targets := range forbidden {
+		for _, start := range g.below(from) {
+			if start != from && slices.Contains(adapters, start) {
+				continue
+			}
+			for _, target := range targets {
+				if within(start, target) {
+					continue // hsm/worker is below hsm
+				}
+				if path := g.path(start, func(p string) bool { return within(p, target) }); path != nil {
+					t.Errorf("%s reaches %s: %s", start, target, strings.Join(path, " imports "))
+				}
+			}
+		}
+	}
+}
+
+// within reports whether p is the named package or below it, and no leaf.
+func within(p, name string) bool {
+	if p != name && slices.Contains(leaves, p) {
+		return false
+	}
+	return p == name || strings.HasPrefix(p, name+"/")
+}
+
+func TestOnlyTheirOwnersImport(t *testing.T) {
+	t.Parallel()
+	g := graph(t)
+	for target, owners := range onlyIn {
+		for from, imports := range g.imports {
+			if below(from, target) || slices.ContainsFunc(owners, func(o string) bool { return below(from, o) }) {
+				continue
+			}
+			for _, p := range imports {
+				if below(p, target) && !strings.HasSuffix(p, "test") && !forTests(from) {
+					t.Errorf("%s imports %s, which only %s may", from, p, strings.Join(owners, " and "))
+				}
+			}
+		}
+	}
+}
+
+func below(p, name string) bool { return p == name || strings.HasPrefix(p, name+"/") }
+
+// forTests tells packages that exist for tests: a contract suite, a fixture,
+// whole requests.
+func forTests(p string) bool {
+	return strings.HasSuffix(p, "test") || below(p, "e2e") || below(p, "conformance") || below(p, "bench") || below(p, "arch")
+}
+
+// A helper file without _test in its name would link package testing, and its
+// flags, into the product.
+func TestTestingStaysInTests(t *testing.T) {
+	t.Parallel()
+	for from, imports := range graph(t).imports {
+		if slices.Contains(imports, "testing") && !forTests(from) {
+			t.Errorf("%s imports testing outside of its tests: move the fixture to a package …test", from)
+		}
+	}
+}
+
+// A misspelt name in a table would forbid nothing.
+func TestTablesNamePackagesThatExist(t *testing.T) {
+	t.Parallel()
+	g := graph(t)
+	known := func(name string) {
+		switch there := len(g.below(name)) > 0; {
+		case strings.Contains(name, "."), standard(name):
+		case slices.Contains(later, name):
+			if there {
+				t.Errorf("%s exists now: take it off the list of later ones", name)
+			}
+		case !there:
+			t.Errorf("the tables name %s, which does not exist", name)
+		}
+	}
+	for _, name := range slices.Concat(domain, leaves, adapters) {
+		known(name)
+	}
+	for _, table := range []map[string][]string{forbidden, onlyIn} {
+		for name, others := range table {
+			known(name)
+			for _, other := range others {
+				known(other)
+			}
+		}
+	}
+}
+
+func standard(name string) bool {
+	return name == "testing" || slices.Contains(outward, name)
+}
+
+// Every package says what it is for.
+func TestEveryPackageHasAComment(t *testing.T) {
+	t.Parallel()
+	g := graph(t)
+	for p, doc := range g.doc {
+		if doc == "" && len(g.imports[p]) > 0 {
+			t.Errorf("%s has no package comment", p)
+		}
+	}
+}
