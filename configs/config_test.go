@@ -276,9 +276,10 @@ func TestDevModeMayHoldSecretsAndMasksThem(t *testing.T) {
 	cfg.Dev = true
 	cfg.Database.URL = "postgres://s:hunter2@db/x?password=hunter2"
 	cfg.HSM.Tokens = []configs.Token{{
-		URI: "pkcs11:a?pin-value=hunter2", Workers: 1, Sessions: 2, GCMIV: "caller",
+		URI: "pkcs11:a?pin-value=hunter2",
 		Env: map[string]string{"SOFTHSM2_CONF": "/conf", "USER_PIN": "hunter2"},
 	}}
+	cfg.FillIn()
 	if err := cfg.Validate(); err != nil {
 		t.Error(err)
 	}

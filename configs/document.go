@@ -66,7 +66,7 @@ func unreadable(err error) []problem {
 		return atKey(e)
 	}
 	var all []problem
-	if many, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // the same
+	if many, ok := err.(interface{ Unwrap() []error }); ok {
 		for _, e := range many.Unwrap() {
 			all = append(all, unreadable(e)...)
 		}

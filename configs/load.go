@@ -156,19 +156,25 @@ func decode(k *koanf.Koanf) (Config, []problem) {
 			mapstructure.StringToSliceHookFunc(","),
 		),
 	}})
-	for i := range cfg.Listeners {
-		cfg.Listeners[i].fillIn()
-	}
-	for i := range cfg.HSM.Tokens {
-		cfg.HSM.Tokens[i].fillIn()
-	}
-	if cfg.CSMS.Region == "" {
-		cfg.CSMS.Region = cfg.Identity.Region
-	}
+	cfg.FillIn()
 	if err != nil {
 		return cfg, unreadable(err)
 	}
 	return cfg, nil
+}
+
+// FillIn sets what listeners and tokens leave out, and what follows from other
+// keys. Load does so; whoever makes a Config by hand calls it at the end.
+func (c *Config) FillIn() {
+	for i := range c.Listeners {
+		c.Listeners[i].fillIn()
+	}
+	for i := range c.HSM.Tokens {
+		c.HSM.Tokens[i].fillIn()
+	}
+	if c.CSMS.Region == "" {
+		c.CSMS.Region = c.Identity.Region
+	}
 }
 
 // durations wants a unit: a bare 2 would be two nanoseconds.

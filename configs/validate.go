@@ -23,18 +23,18 @@ func (p problem) Error() string { return p.key + ": " + p.text }
 type checker struct{ found []problem }
 
 // check notes a problem with key unless ok.
-func (c *checker) check(ok bool, key, format string, args ...any) {
+func (k *checker) check(ok bool, key, format string, args ...any) {
 	if !ok {
-		c.found = append(c.found, problem{key, fmt.Sprintf(format, args...)})
+		k.found = append(k.found, problem{key, fmt.Sprintf(format, args...)})
 	}
 }
 
-func (c *checker) oneOf(value, key string, allowed ...string) {
-	c.check(slices.Contains(allowed, value), key, "is one of %s", strings.Join(allowed, ", "))
+func (k *checker) oneOf(value, key string, allowed ...string) {
+	k.check(slices.Contains(allowed, value), key, "is one of %s", strings.Join(allowed, ", "))
 }
 
-func (c *checker) positive(d time.Duration, key string) {
-	c.check(d > 0, key, "must be longer than nothing")
+func (k *checker) positive(d time.Duration, key string) {
+	k.check(d > 0, key, "must be longer than nothing")
 }
 
 // Validate checks everything that can be checked without touching a file or

@@ -153,11 +153,11 @@ func freeNumber(path string) (string, error) {
 }
 
 func (s *store) close() error {
-	err := s.file.Close()
 	if s.broken != nil {
-		return nil // those whom it concerned were told
+		_ = s.file.Close() // whom it concerned was told that the disk failed
+		return nil
 	}
-	return err
+	return s.file.Close()
 }
 
 // diskFile is a real file whose Sync leaves out what does not matter for its
