@@ -157,6 +157,7 @@ func kindFor(a policy.Action) string {
 		return "key"
 	case policy.IdentityRead, policy.IdentityManage:
 		return "user"
+	default:
+		return "secret"
 	}
-	return "secret"
 }

@@ -42,14 +42,13 @@ var placeNames = [places]string{
 
 func (p place) target() policy.Target {
 	t := policy.Target{Kind: "secret", Project: "home", ID: "5e", Name: "db", Owner: "other"}
-	switch p {
-	case owner, ownerPrivate:
+	if p == owner || p == ownerPrivate {
 		t.Owner = "caller"
-	case listed:
+	}
+	if p == listed || p == listedAbroad {
 		t.Readers = []string{"someone", "caller"}
-	case listedAbroad:
-		t.Project, t.Readers = "abroad", []string{"caller"}
-	case abroad:
+	}
+	if p == listedAbroad || p == abroad {
 		t.Project = "abroad"
 	}
 	t.Private = p == ownerPrivate || p == private || p == listed
@@ -193,9 +192,9 @@ func huaweiTarget(act policy.Action, project string) policy.Target {
 		return policy.Target{Kind: "project", Project: project, ID: project}
 	case policy.KeyCreate, policy.DataKeyCreate, policy.DataKeyOpen:
 		return policy.Target{Kind: "key", Project: project, ID: "k", Key: "k"}
+	default: // an ACL is Barbican's: neither it nor ownership counts here
+		return policy.Target{Kind: "secret", Project: project, ID: "5e", Owner: "caller", Readers: []string{"caller"}}
 	}
-	// An ACL is Barbican's: neither it nor ownership counts here.
-	return policy.Target{Kind: "secret", Project: project, ID: "5e", Owner: "caller", Readers: []string{"caller"}}
 }
 
 func TestHuaweiTable(t *testing.T) {
