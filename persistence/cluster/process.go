@@ -79,11 +79,15 @@ func start(cmd *exec.Cmd, log string) (*process, error) {
 
 // failure describes an end that nobody asked for.
 func (p *process) failure() error {
+	ended := errEnded
+	if p.err != nil {
+		ended = fmt.Errorf("%w: %w", errEnded, p.err)
+	}
 	out, err := os.ReadFile(p.log)
 	if err != nil {
-		return errors.Join(errEnded, p.err, err)
+		return errors.Join(ended, err)
 	}
-	return fmt.Errorf("%w (%v): %s", errEnded, p.err, lastLines(string(out), 3))
+	return fmt.Errorf("%w: %s", ended, lastLines(string(out), 3))
 }
 
 // stop ends the server: a fast shutdown, at the end of ctx an immediate one,
