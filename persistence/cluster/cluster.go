@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/lib/pq"
@@ -113,11 +114,12 @@ func settings(cfg Config) []string {
 // URL names a database of this server, in the form that lib/pq and psql take.
 // It holds no password: whoever can reach the socket is let in.
 func (c *Cluster) URL(database string) string {
+	query := url.Values{"host": {c.socket.path}, "sslmode": {"disable"}}.Encode()
 	u := url.URL{
 		Scheme:   "postgres",
 		User:     url.User(superuser),
 		Path:     "/" + database,
-		RawQuery: url.Values{"host": {c.socket.path}, "sslmode": {"disable"}}.Encode(),
+		RawQuery: strings.ReplaceAll(query, "+", "%20"), // libpq takes a plus for a plus
 	}
 	return u.String()
 }

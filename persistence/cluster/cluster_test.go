@@ -89,6 +89,16 @@ func count(t *testing.T, db *sql.DB) (n int) {
 	return n
 }
 
+// psql reads URLs by rules of its own, and people paste ours there.
+func TestPsqlTakesTheURL(t *testing.T) {
+	t.Parallel()
+	c := start(t, cluster.Config{Dir: filepath.Join(t.TempDir(), "a & b 100%")})
+	psql := exec.CommandContext(t.Context(), "psql", "-XAtc", "SELECT 'reached'", c.URL("postgres"))
+	if out, err := psql.CombinedOutput(); err != nil || string(out) != "reached\n" {
+		t.Errorf("psql answers %q (%v)", out, err)
+	}
+}
+
 // The name holds what a careless URL would break on, and is longer than a
 // socket's path may be.
 func TestDataSurvivesStopAndStart(t *testing.T) {
