@@ -53,8 +53,10 @@ generate: ## Make generated code anew
 generate-check: ## Fail if generated code is stale (the first time, its tool takes two minutes to build)
 	$(SQLC) diff -f persistence/postgres/sqlc.yaml
 
-bench: build ## Benchmarks, five runs each, for benchstat
+bench: deps build ## Benchmarks for benchstat, then a closed loop over HTTP beside its floor
 	go test -run '^$$' -bench . -count 5 ./...
+	CGO_ENABLED=1 go build -trimpath -o bin/ ./bench/floor ./bench/load
+	bin/load -bin bin/strongroom -floor bin/floor
 
 # Targets are found, not listed, so that a new one is not forgotten.
 fuzz: ## FUZZTIME (one minute) per fuzz target
