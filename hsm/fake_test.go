@@ -6,7 +6,9 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -201,8 +203,8 @@ func (f *fakeToken) Destroy(_ context.Context, kek key.Ref) error {
 	if err := f.obey("destroy"); err != nil {
 		return err
 	}
-	if err := os.Remove(f.key(kek.ID)); err != nil {
-		return ckr.New("C_FindObjects", 0x82)
+	if err := os.Remove(f.key(kek.ID)); !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
 	return nil
 }

@@ -10,7 +10,6 @@ import (
 	"sync/atomic"
 
 	"github.com/strongroom-kms/strongroom/fault"
-	"github.com/strongroom-kms/strongroom/hsm/internal/ckr"
 	"github.com/strongroom-kms/strongroom/hsm/internal/frame"
 	"github.com/strongroom-kms/strongroom/hsm/key"
 	"github.com/strongroom-kms/strongroom/sensitive"
@@ -78,14 +77,15 @@ func (t *Token) publish() {
 // that the server chose.
 func (t *Token) Generate(ctx context.Context, spec key.Spec) (key.Made, error) {
 	made, err := t.generate(ctx, spec)
-	if err == nil || next(ctx, err) != replace {
-		return made, asFault(err)
+	for range attempts - 1 {
+		if err == nil || next(ctx, err) != replace {
+			break
+		}
+		if gone := t.Destroy(ctx, key.Ref{ID: spec.ID, Format: spec.Format}); gone != nil {
+			return key.Made{}, asFault(errors.Join(err, fmt.Errorf("destroy what may have been made: %w", gone)))
+		}
+		made, err = t.generate(ctx, spec)
 	}
-	orphan := key.Ref{ID: spec.ID, Format: spec.Format}
-	if gone := t.Destroy(ctx, orphan); gone != nil && ckr.ClassOf(gone) != ckr.Handle {
-		return key.Made{}, asFault(errors.Join(err, fmt.Errorf("destroy what may have been made: %w", gone)))
-	}
-	made, err = t.generate(ctx, spec)
 	return made, asFault(err)
 }
 
@@ -192,7 +192,8 @@ func (t *Token) Check(ctx context.Context, kek key.Ref) (key.CheckResult, error)
 	return c.reply.Result, nil
 }
 
-// Destroy destroys kek in the token. It is final.
+// Destroy destroys kek in the token. It is final. A key that is not there
+// counts as destroyed, so it may be repeated.
 func (t *Token) Destroy(ctx context.Context, kek key.Ref) error {
 	c := newCall(frame.Destroy)
 	defer c.release()

@@ -3,6 +3,7 @@ package hsm
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 
 	pkcs11uri "github.com/stefanberger/go-pkcs11uri"
@@ -83,7 +84,7 @@ func known(uri string) error {
 	path, query, _ := strings.Cut(rest, "?")
 	parts := append(strings.Split(path, ";"), strings.Split(query, "&")...)
 	for _, part := range parts {
-		name, _, _ := strings.Cut(part, "=")
+		name, value, _ := strings.Cut(part, "=")
 		if part == "" {
 			continue
 		}
@@ -93,6 +94,9 @@ func known(uri string) error {
 		}
 		if why != "" {
 			return fmt.Errorf("attribute %s of the URI: %s", name, why)
+		}
+		if first, err := url.PathUnescape(value); name == "module-path" && err == nil && !strings.HasPrefix(first, "/") {
+			return errors.New("module-path of the URI: give an absolute path; a bare name would be looked up by the loader")
 		}
 	}
 	return nil

@@ -93,7 +93,13 @@ func (w *worker) attend(started chan<- error) {
 	}
 	_ = w.cmd.Wait() // what matters is in ProcessState
 	close(w.over)
-	w.fail(w.ended())
+	// read has the last answers first, and then the end of the socket; unless a
+	// child of the module's keeps that open.
+	select {
+	case <-w.gone:
+	case <-time.After(lastWords):
+		w.fail(w.ended())
+	}
 }
 
 // socketpair returns our end and the worker's. Only the worker's is inherited,
@@ -148,13 +154,17 @@ func (w *worker) read() {
 	}
 }
 
+// lastWords is how long the end of a process and the end of its socket may lie
+// apart.
+const lastWords = 200 * time.Millisecond
+
 // parted waits a moment for the exit status of a worker whose socket has
 // ended, since that says more.
 func (w *worker) parted() error {
 	select {
 	case <-w.over:
 		return w.ended()
-	case <-time.After(100 * time.Millisecond):
+	case <-time.After(lastWords):
 		return errors.New("worker closed its socket")
 	}
 }
