@@ -53,7 +53,7 @@ func (a *API) begin(h handler) wire.Handler {
 			return err
 		}
 		w.Header().Set(versionHeader, "key-manager "+v.String())
-		w.Header().Set("Vary", versionHeader)
+		w.Header().Set("Vary", "OpenStack-API-Version")
 		c := &call{api: a, w: w, r: r, who: who, version: v, project: projectInPath(r.URL.Path)}
 		if c.project != "" && c.project != who.Project {
 			return errForeignPath

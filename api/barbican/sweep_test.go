@@ -1,0 +1,74 @@
+package barbican_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// Every path × method × mistake gets an answer below 500, in the dialect's own
+// shape, and leaves no line in the log.
+func TestNoRequestBreaksTheServer(t *testing.T) {
+	paths := []string{
+		"/", "/healthcheck", "/v1", "/v1/", "/v1/secrets", "/v1/secrets/{ST}", "/v1/secrets/{S0}", "/v1/secrets/{ST}/payload",
+		"/v1/secrets/{ST}/metadata", "/v1/secrets/{ST}/metadata/k", "/v1/secrets/{NX}", "/v1/secrets/{NX}/payload",
+		"/v1/secrets/{NX}/metadata", "/v1/secrets/{NX}/metadata/k", "/v1/secrets/{BAD}", "/v1/secrets/{BAD}/metadata/k",
+		"/v1/secrets/%00", "/v1/secrets/%ff/payload", "/v1/secrets/{ST}/metadata/%00", "/v1/secrets/{ST}/metadata/%ff",
+		"/v1/secrets/{ST}/metadata/" + strings.Repeat("k", 300), "/v1/secrets//", "/v1//", "/v1/secrets/{ST}/acl",
+		"/v1/{P}/secrets", "/v1/{P}/secrets/{ST}", "/v1/{P}/secrets/{S0}", "/v1/{P}/secrets/{ST}/payload",
+		"/v1/{P}/secrets/{ST}/metadata/k", "/v1/{Q}/secrets/{ST}", "/v1/%00/secrets", "/v1/%ff/secrets/{ST}", "/v1/containers", "/%ff",
+	}
+	queries := []string{
+		"", "?limit=a&offset=-1", "?limit=1&limit=2", "?%zz", "?name=%00", "?name=%ff", "?sort=x", "?created=x", "?force=x", "?;",
+		"?trans_wrapped_session_key=%00", "?bits=99999999999999999999", `?name=\`, "?" + strings.Repeat("a", 8000),
+	}
+	bodies := map[string]string{
+		"nothing": "", "an object": "{}", "a secret": `{"name":"n","payload":"p","payload_content_type":"text/plain"}`,
+		"metadata": `{"metadata":{"k":"v"}}`, "a pair": `{"key":"k","value":"v"}`, "wrong types": `{"name":{},"payload":[],"metadata":[],"key":1,"value":null,"bit_length":{}}`,
+		"NUL": `{"name":"\u0000","metadata":{"k":"\u0000"},"key":"\u0000","value":"\u0000"}`, "half a pair": `{"name":"\ud800"}`,
+		"broken": `{"name":`, "not UTF-8": "\xff\xfe", "too large": strings.Repeat("x", 60_000), "deep": strings.Repeat(`{"metadata":`, 20_000),
+		"numbers": `{"bit_length":1e999999999,"name":-0}`,
+	}
+	headers := []string{
+		"", "Content-Type: text/plain", "Content-Type: application/octet-stream\nContent-Encoding: base64", "Content-Type: \xff;;=",
+		"Accept: text/plain", "Accept: \xff/\xff;q=x", "OpenStack-API-Version: key-manager 1.2", "OpenStack-API-Version: key-manager \xff",
+		"X-Forwarded-Proto: \xff\nExpect: 100-continue",
+	}
+	for _, who := range []string{"u1", "norole", "x", ""} {
+		t.Run("as "+who, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t).furnish()
+			n := 0
+			send := func(method, target, header, body, mistake string) {
+				a := w.do(who, method+" "+target, header, body)
+				a.t, n = t, n+1
+				if a.code >= 500 {
+					t.Errorf("%s %s, %q, %s: %d %s", method, target, header, mistake, a.code, a.body)
+				}
+				if a.code >= 400 && method != "HEAD" {
+					a.isError(t)
+				}
+			}
+			for _, path := range paths {
+				for _, method := range []string{"GET", "PUT", "POST", "DELETE", "PATCH", "HEAD", "OPTIONS", "TRACE"} {
+					for _, q := range queries {
+						send(method, path+q, "", "", "no body")
+					}
+					if method == "HEAD" || method == "OPTIONS" || method == "TRACE" {
+						continue
+					}
+					for name, body := range bodies {
+						send(method, path, headers[n%len(headers)], body, name)
+					}
+					for _, h := range headers {
+						send(method, path, h, bodies["a pair"], "a pair")
+					}
+				}
+			}
+			for _, line := range w.logs.All() {
+				t.Errorf("logged: %s %v", line.Message, line.ContextMap())
+			}
+			t.Log(fmt.Sprint(n, " requests"))
+		})
+	}
+}
