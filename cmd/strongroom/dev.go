@@ -1,0 +1,328 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/strongroom-kms/strongroom/auth"
+	"github.com/strongroom-kms/strongroom/auth/realm"
+	"github.com/strongroom-kms/strongroom/configs"
+	"github.com/strongroom-kms/strongroom/persistence/cluster"
+	"github.com/strongroom-kms/strongroom/persistence/postgres"
+	"github.com/strongroom-kms/strongroom/softhsm"
+	"github.com/strongroom-kms/strongroom/telemetry"
+)
+
+// devRegion is the region of the Huawei samples, and of the catalog here.
+const devRegion = "cn-north-4"
+
+// devOptions are the flags of `strongroom dev`; each has a twin in the
+// environment, STRONGROOM_DEV_DIR for --dir and so on (DESIGN §8).
+type devOptions struct {
+	dir, accounts, databaseURL, logLevel string
+	ephemeral, noAuth                    bool
+	addr                                 map[string]*string // by listener
+}
+
+// devRoles are the roles that the clients' manuals speak of, beside the ones
+// that are always there.
+var devRoles = []string{"creator", "observer", "audit", "key-manager:service-admin"}
+
+// devListeners are the listeners of `strongroom dev` and where they are.
+var devListeners = []struct {
+	name, address string
+	dialect       configs.Dialect
+}{
+	{"identity", "127.0.0.1:9310", configs.DialectIdentity},
+	{"key-manager", "127.0.0.1:9311", configs.DialectKeyManager},
+	{"csms", "127.0.0.1:9312", configs.DialectCSMS},
+	{"admin", "127.0.0.1:9319", configs.DialectAdmin},
+	{"identity-tls", "127.0.0.1:9443", configs.DialectIdentity},
+}
+
+func devCommand() *cobra.Command {
+	o := devOptions{addr: map[string]*string{}}
+	c := &cobra.Command{
+		Use:   "dev",
+		Short: "Run everything on this machine, to try it: protects nothing",
+		Args:  noArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := fromEnvironment(c.Flags(), os.Getenv); err != nil {
+				return usageError{err}
+			}
+			return runDev(c.Context(), o, c.OutOrStdout(), c.ErrOrStderr())
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&o.dir, "dir", defaultDevDir(), "state folder, kept")
+	f.BoolVar(&o.ephemeral, "ephemeral", false, "keep no state: a folder that goes at the end")
+	f.StringVar(&o.accounts, "accounts", "", "JSON file of roles, projects and users to load")
+	f.StringVar(&o.databaseURL, "database-url", "", "an existing PostgreSQL database instead of a private server")
+	f.BoolVar(&o.noAuth, "no-auth", false, "the key-manager listener believes X-Project-Id and asks for no token")
+	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
+	for _, l := range devListeners {
+		o.addr[l.name] = f.String(l.name+"-addr", l.address, "address of the "+l.name+" listener; port 0 takes a free one")
+	}
+	return c
+}
+
+// fromEnvironment sets the flags that the command line did not.
+func fromEnvironment(flags *pflag.FlagSet, getenv func(string) string) error {
+	var errs []error
+	flags.VisitAll(func(f *pflag.Flag) {
+		name := "STRONGROOM_DEV_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		if value := getenv(name); value != "" && !f.Changed {
+			if err := flags.Set(f.Name, value); err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", name, err))
+			}
+		}
+	})
+	return errors.Join(errs...)
+}
+
+// defaultDevDir is a folder that PostgreSQL's own user may reach where this
+// runs as root: it would not get past /root.
+func defaultDevDir() string {
+	if os.Geteuid() == 0 {
+		return "/var/lib/strongroom-dev"
+	}
+	if dir := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "strongroom-dev")
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return filepath.Join(os.TempDir(), "strongroom-dev")
+	}
+	return filepath.Join(home, ".local", "state", "strongroom-dev")
+}
+
+// devServer is what `strongroom dev` has started.
+type devServer struct {
+	dir         string
+	tls         throwaway
+	token       softhsm.Token
+	databaseURL string
+	demo        realm.Persona
+	projectID   auth.ProjectID
+	listening   *listening
+}
+
+func (d *devServer) addr(listener string) string { return d.listening.Addr(listener) }
+
+func runDev(ctx context.Context, o devOptions, out, errOut io.Writer) (err error) {
+	log, level, err := telemetry.NewLogger(o.logLevel, zapcore.AddSync(errOut))
+	if err != nil {
+		return usageError{err}
+	}
+	d, closeDir, err := openDevDir(o)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeDir()) }()
+
+	d.databaseURL = o.databaseURL
+	if d.databaseURL == "" {
+		server, err := startPostgres(ctx, filepath.Join(d.dir, "postgres"))
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, stopPostgres(server)) }()
+		d.databaseURL = server.URL(devDatabase)
+	}
+	if _, err := postgres.Migrate(ctx, postgres.Config{URL: d.databaseURL}); err != nil {
+		return err
+	}
+	if d.token, err = softhsm.Provision(ctx, filepath.Join(d.dir, "token")); err != nil {
+		return fmt.Errorf("provision SoftHSM2 token: %w", err)
+	}
+	if d.tls, err = throwawayTLS(filepath.Join(d.dir, "tls"), time.Now()); err != nil {
+		return err
+	}
+	cfg, err := d.config(o)
+	if err != nil {
+		return err
+	}
+	p, err := assemble(ctx, cfg, log, level)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, p.Close()) }()
+	if err := d.loadAccounts(ctx, p, o.accounts); err != nil {
+		return err
+	}
+	ready := filepath.Join(d.dir, "ready")
+	defer func() { err = errors.Join(err, removeIfThere(ready)) }()
+	return p.serve(ctx, func() (configs.Config, error) { return cfg, nil }, func(l *listening) error {
+		d.listening = l
+		return d.announce(ctx, out, errOut, ready)
+	})
+}
+
+// openDevDir makes the state folder. Others may pass through it, because
+// PostgreSQL runs as a user of its own where this runs as root; what is secret
+// inside has modes of its own.
+func openDevDir(o devOptions) (*devServer, func() error, error) {
+	if o.ephemeral {
+		dir, err := os.MkdirTemp("", "strongroom-dev-")
+		if err != nil {
+			return nil, nil, err
+		}
+		return &devServer{dir: dir}, func() error { return os.RemoveAll(dir) }, os.Chmod(dir, 0o755)
+	}
+	dir, err := filepath.Abs(o.dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, nil, fmt.Errorf("make state folder: %w", err)
+	}
+	return &devServer{dir: dir}, func() error { return nil }, removeIfThere(filepath.Join(dir, "ready"))
+}
+
+func removeIfThere(file string) error {
+	if err := os.Remove(file); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+const devDatabase = "strongroom"
+
+func startPostgres(ctx context.Context, dir string) (*cluster.Cluster, error) {
+	server, err := cluster.Start(ctx, cluster.Config{Dir: dir, Fsync: true})
+	if err != nil {
+		return nil, fmt.Errorf("start PostgreSQL: %w", err)
+	}
+	if err := server.CreateDatabase(ctx, devDatabase); err != nil {
+		return nil, errors.Join(fmt.Errorf("make database: %w", err), stopPostgres(server))
+	}
+	return server, nil
+}
+
+func stopPostgres(server *cluster.Cluster) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	return server.Stop(ctx)
+}
+
+// config is what an operator would have written for this folder.
+func (d *devServer) config(o devOptions) (configs.Config, error) {
+	cfg, err := configs.Defaults()
+	if err != nil {
+		return cfg, err
+	}
+	cfg.Dev = true
+	listener := cfg.Listeners[0] // for its timeouts
+	cfg.Listeners = nil
+	url := map[string]string{}
+	for _, l := range devListeners {
+		address, err := concrete(*o.addr[l.name])
+		if err != nil {
+			return cfg, usageError{fmt.Errorf("--%s-addr: %w", l.name, err)}
+		}
+		url[l.name] = "http://" + address
+		listener.Name, listener.Address, listener.Dialects = l.name, address, []configs.Dialect{l.dialect}
+		listener.TLS = configs.TLS{}
+		if l.name == "identity-tls" {
+			listener.TLS = configs.TLS{CertFile: d.tls.cert, KeyFile: d.tls.key}
+		}
+		cfg.Listeners = append(cfg.Listeners, listener)
+	}
+	cfg.Database.URL = d.databaseURL
+	cfg.HSM.Tokens = []configs.Token{{URI: d.token.URI, Env: map[string]string{"SOFTHSM2_CONF": d.token.Conf}, Workers: 1}}
+	cfg.Barbican.HostHref = url["key-manager"]
+	cfg.Barbican.NoAuth = o.noAuth
+	cfg.Identity.Region = devRegion
+	cfg.Identity.Endpoints = configs.Endpoints{
+		KeyManager: url["key-manager"], CSMS: url["csms"], Identity: url["identity"],
+	}
+	cfg.Audit.Journal = filepath.Join(d.dir, "audit.journal")
+	cfg.Log.Level = o.logLevel
+	cfg.FillIn()
+	return cfg, nil
+}
+
+// concrete gives port 0 the number of a free port: the catalog has to name it
+// before the listener is bound.
+func concrete(address string) (string, error) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil || port != "0" {
+		return net.JoinHostPort(cmp.Or(host, "127.0.0.1"), port), err
+	}
+	socket, err := net.Listen("tcp", address)
+	if err != nil {
+		return "", err
+	}
+	return socket.Addr().String(), socket.Close()
+}
+
+// loadAccounts makes the demo project and its user, then what the file says.
+func (d *devServer) loadAccounts(ctx context.Context, p *parts, file string) (err error) {
+	if d.demo, err = demoAccount(filepath.Join(d.dir, "demo.json")); err != nil {
+		return fmt.Errorf("demo account: %w", err)
+	}
+	if err := p.realm.Load(ctx, realm.Accounts{
+		Roles:    devRoles,
+		Projects: []string{d.demo.Project},
+		Users:    []realm.Persona{d.demo},
+	}); err != nil {
+		return fmt.Errorf("demo account: %w", err)
+	}
+	project, err := projectNamed(ctx, p.realm, realm.Operator(), d.demo.Project)
+	if err != nil {
+		return fmt.Errorf("demo account: %w", err)
+	}
+	d.projectID = project.ID
+	if file == "" {
+		return nil
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return usageError{fmt.Errorf("accounts: %w", err)}
+	}
+	defer f.Close()
+	accounts, err := realm.ReadAccounts(f)
+	if err != nil {
+		return usageError{fmt.Errorf("%s: %w", file, err)}
+	}
+	return p.realm.Load(ctx, accounts)
+}
+
+// announce says that everything answers, and what to try.
+func (d *devServer) announce(_ context.Context, out, errOut io.Writer, ready string) error {
+	env := filepath.Join(d.dir, "env.sh")
+	if err := writeEnv(env, d.variables()); err != nil {
+		return err
+	}
+	if err := os.WriteFile(ready, nil, 0o644); err != nil {
+		return err
+	}
+	fmt.Fprintf(errOut, banner, d.dir, env)
+	_, err := fmt.Fprintln(out, "ready")
+	return err
+}
+
+const banner = `
+  strongroom dev: for trying things out. IT PROTECTS NOTHING: the token is
+  software, its PIN and every password are in %[1]s.
+
+  In another terminal:
+
+    source %[2]s
+    openstack secret store --name hello --payload 'hello, world'
+    openstack secret list
+    pkcs11-tool --module /usr/lib/softhsm/libsofthsm2.so ...   (docs/operations.md)
+
+`

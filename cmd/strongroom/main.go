@@ -1,0 +1,99 @@
+// Command strongroom is what people run: the server, a complete one for
+// development, and the commands of an operator. It builds every part in the
+// order they depend on each other and decides nothing itself. It contains no
+// cgo; the PKCS#11 module is loaded by strongroom-hsm, which it starts.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/strongroom-kms/strongroom/fault"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// The first signal begins to stop; from then on a second one ends the
+	// process as it does any other.
+	context.AfterFunc(ctx, stop)
+	err := commands().ExecuteContext(ctx)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "strongroom:", err)
+	}
+	os.Exit(exitCode(err))
+}
+
+// Exit codes, after sysexits.h where it has one.
+const (
+	exitFine          = 0
+	exitFailure       = 1
+	exitUsage         = 2
+	exitUnavailable   = 69 // EX_UNAVAILABLE: token or database away
+	exitConfiguration = 78 // EX_CONFIG
+)
+
+// usageError is a command line that makes no sense; configError a
+// configuration that does not.
+type (
+	usageError  struct{ error }
+	configError struct{ error }
+)
+
+func (e usageError) Unwrap() error  { return e.error }
+func (e configError) Unwrap() error { return e.error }
+
+func exitCode(err error) int {
+	if err == nil {
+		return exitFine
+	}
+	if _, ok := errors.AsType[configError](err); ok {
+		return exitConfiguration
+	}
+	if _, ok := errors.AsType[usageError](err); ok {
+		return exitUsage
+	}
+	if fault.KindOf(err) == fault.Unavailable {
+		return exitUnavailable
+	}
+	return exitFailure
+}
+
+func commands() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "strongroom",
+		Short:         "Secrets and master keys beside an HSM, for OpenStack and Huawei Cloud clients",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.AddCommand(
+		serveCommand(), devCommand(), migrateCommand(), configCommand(),
+		userCommand(), projectCommand(), roleCommand(), credentialCommand(),
+		versionCommand(),
+	)
+	return root
+}
+
+// noArgs refuses what no command takes, as a mistake in usage.
+func noArgs(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usageError{fmt.Errorf("unexpected argument %q", args[0])}
+	}
+	return nil
+}
+
+// oneArg takes exactly one argument, called what in the message.
+func oneArg(what string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		if len(args) != 1 {
+			return usageError{fmt.Errorf("want one argument: %s", what)}
+		}
+		return nil
+	}
+}

@@ -1,0 +1,81 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/strongroom-kms/strongroom/persistence/postgres"
+)
+
+func migrateCommand() *cobra.Command {
+	c := &cobra.Command{Use: "migrate", Short: "Bring the database's schema up to date, or say how it is", Args: noArgs}
+	c.AddCommand(migrateUpCommand(), migrateStatusCommand())
+	return c
+}
+
+func migrateUpCommand() *cobra.Command {
+	var file string
+	c := &cobra.Command{
+		Use:   "up --config FILE",
+		Short: "Apply every migration that is missing; several at once apply each one once",
+		Args:  noArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			cfg, err := loadConfig(c, file)
+			if err != nil {
+				return err
+			}
+			dsn, err := cfg.Database.DSN()
+			if err != nil {
+				return configError{err}
+			}
+			applied, err := postgres.Migrate(c.Context(), postgres.Config{URL: string(dsn.Reveal())})
+			for _, name := range applied {
+				fmt.Fprintln(c.OutOrStdout(), name)
+			}
+			return err
+		},
+	}
+	configFlags(c, &file)
+	return c
+}
+
+func migrateStatusCommand() *cobra.Command {
+	var file string
+	c := &cobra.Command{
+		Use:   "status --config FILE",
+		Short: "Say whether the schema is the one this program needs",
+		Args:  noArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			cfg, err := loadConfig(c, file)
+			if err != nil {
+				return err
+			}
+			dsn, err := cfg.Database.DSN()
+			if err != nil {
+				return configError{err}
+			}
+			states, err := postgres.MigrationStatus(c.Context(), postgres.Config{URL: string(dsn.Reveal())})
+			if err != nil {
+				return err
+			}
+			missing := 0
+			for _, m := range states {
+				state := "missing"
+				if m.Applied {
+					state = m.At.UTC().Format(time.RFC3339)
+				} else {
+					missing++
+				}
+				fmt.Fprintf(c.OutOrStdout(), "%-20s  %s\n", state, m.Name)
+			}
+			if missing > 0 {
+				return fmt.Errorf("%d migrations are missing: run strongroom migrate up", missing)
+			}
+			return nil
+		},
+	}
+	configFlags(c, &file)
+	return c
+}

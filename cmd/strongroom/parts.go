@@ -1,0 +1,218 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"github.com/strongroom-kms/strongroom/api/aksk"
+	"github.com/strongroom-kms/strongroom/audit/journal"
+	"github.com/strongroom-kms/strongroom/auth/password"
+	"github.com/strongroom-kms/strongroom/auth/realm"
+	"github.com/strongroom-kms/strongroom/configs"
+	"github.com/strongroom-kms/strongroom/fault"
+	"github.com/strongroom-kms/strongroom/hsm"
+	"github.com/strongroom-kms/strongroom/hsm/key"
+	"github.com/strongroom-kms/strongroom/kek"
+	"github.com/strongroom-kms/strongroom/kek/envelope"
+	"github.com/strongroom-kms/strongroom/persistence/postgres"
+	"github.com/strongroom-kms/strongroom/policy/cedar"
+	"github.com/strongroom-kms/strongroom/secret"
+	"github.com/strongroom-kms/strongroom/telemetry"
+)
+
+// parts is what a server is made of, in the order the parts depend on each
+// other. Close takes them down in reverse.
+type parts struct {
+	cfg     configs.Config
+	log     *zap.Logger
+	level   zap.AtomicLevel
+	metrics *telemetry.Metrics
+
+	db       *postgres.DB
+	token    *hsm.Token
+	records  *journal.Journal
+	judge    *cedar.Judge
+	sealer   *kek.Sealer
+	secrets  *secret.Service
+	realm    *realm.Service
+	verifier *aksk.Verifier
+
+	draining atomic.Bool
+	down     []func() error
+}
+
+// assemble builds every part. A token that is away makes readiness red; it
+// does not fail here.
+func assemble(ctx context.Context, cfg configs.Config, log *zap.Logger, level zap.AtomicLevel) (_ *parts, err error) {
+	p := &parts{cfg: cfg, log: log, level: level, metrics: telemetry.NewMetrics()}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, p.Close())
+		}
+	}()
+	if p.judge, err = cedar.Load(cedar.Config{Mode: cedar.Mode(cfg.Barbican.Policy), Files: policyFiles(cfg)}); err != nil {
+		return nil, configError{err}
+	}
+	if err := p.openDatabase(ctx); err != nil {
+		return nil, err
+	}
+	if err := p.openToken(ctx); err != nil {
+		return nil, err
+	}
+	p.records, err = journal.Open(cfg.Audit.Journal, journal.Options{
+		MaxBytes: int64(cfg.Audit.JournalMax), OnSync: p.metrics.JournalSync,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open audit journal: %w", err)
+	}
+	p.down = append(p.down, p.records.Close)
+	if torn := p.records.TornBytes(); torn > 0 {
+		log.Warn("the audit journal ended in the middle of a record, which was cut off", zap.Int64("bytes", torn))
+	}
+	return p, p.buildServices()
+}
+
+func policyFiles(cfg configs.Config) []string {
+	if cfg.Policy.File == "" {
+		return nil
+	}
+	return []string{cfg.Policy.File}
+}
+
+func (p *parts) openDatabase(ctx context.Context) error {
+	dsn, err := p.cfg.Database.DSN()
+	if err != nil {
+		return configError{err}
+	}
+	defer dsn.Wipe()
+	p.db, err = postgres.Open(ctx, postgres.Config{
+		URL:              string(dsn.Reveal()),
+		MaxOpen:          p.cfg.Database.MaxOpen,
+		MaxIdle:          p.cfg.Database.MaxIdle,
+		StatementTimeout: p.cfg.Database.StatementTimeout,
+		ConnectTimeout:   p.cfg.Database.ConnectTimeout,
+		Observe: func(name string, took time.Duration, err error) {
+			class := ""
+			if err != nil {
+				class = fault.KindOf(err).String()
+			}
+			p.metrics.Statement(name, class, took)
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("open database: %w", err)
+	}
+	p.down = append(p.down, p.db.Close)
+	p.metrics.Register(prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "strongroom_sql_round_trips_total", Help: "Round trips to the database.",
+	}, func() float64 { return float64(p.db.RoundTrips()) }))
+	return nil
+}
+
+func (p *parts) openToken(ctx context.Context) (err error) {
+	cfg := hsm.Config{
+		Worker:    p.cfg.HSM.Worker,
+		Format:    p.cfg.HSM.Format,
+		OpTimeout: p.cfg.HSM.OpTimeout,
+		Log:       p.log.Named("hsm"),
+		Observer:  hsm.Observer{Operation: p.metrics.TokenCall},
+	}
+	for _, t := range p.cfg.HSM.Tokens {
+		var env []string
+		for name, value := range t.Env {
+			env = append(env, name+"="+value)
+		}
+		cfg.Tokens = append(cfg.Tokens, hsm.TokenConfig{
+			URI: t.URI, Workers: t.Workers, Sessions: t.Sessions, GCMIV: t.GCMIV, Env: env,
+		})
+	}
+	if p.token, err = hsm.Open(ctx, cfg); err != nil {
+		return configError{fmt.Errorf("hsm: %w", err)}
+	}
+	p.down = append(p.down, p.token.Close)
+	p.metrics.WatchTokens(func() key.Status {
+		s, err := p.token.Status(context.Background())
+		if err != nil {
+			return key.Status{}
+		}
+		return s
+	})
+	return nil
+}
+
+func (p *parts) buildServices() error {
+	passwords, err := password.New(runtime.NumCPU())
+	if err != nil {
+		return err
+	}
+	newEventID := func() string { return uuid.Must(uuid.NewV7()).String() }
+	p.sealer = kek.NewSealer(kek.Deps{
+		Token: p.token,
+		Store: p.db,
+		NewID: uuid.NewString,
+		Now:   time.Now,
+		OnSoftLimit: func(id envelope.KEKID, leased int64) {
+			p.metrics.WrapLimit("soft")
+			p.log.Warn("a KEK should be rotated: it wrapped half of what it safely may, or more",
+				zap.String("kek", string(id)), zap.Int64("wraps", leased))
+		},
+	})
+	p.secrets = secret.NewService(secret.Deps{
+		Store:      p.db,
+		Sealer:     p.sealer,
+		Keys:       p.sealer,
+		Judge:      p.judge,
+		Recorder:   p.records,
+		NewID:      func() secret.ID { return secret.ID(uuid.NewString()) }, // version 4: Barbican asks for it
+		NewEventID: newEventID,
+		Now:        time.Now,
+		StrictKeys: p.cfg.CSMS.UnknownKey == "strict",
+	})
+	p.realm = realm.NewService(realm.Deps{
+		Store:      p.db,
+		Sealer:     p.sealer,
+		Judge:      p.judge,
+		Recorder:   p.records,
+		Passwords:  passwords,
+		NewID:      newHexID,
+		NewEventID: newEventID,
+		Now:        time.Now,
+		Config: realm.Config{
+			TokenTTL: p.cfg.Identity.TokenTTL,
+			CacheTTL: p.cfg.Identity.CacheTTL,
+			Regions:  append([]string{p.cfg.Identity.Region}, p.cfg.Identity.RegionAliases...),
+		},
+	})
+	p.verifier = &aksk.Verifier{
+		Keys:                 p.realm,
+		Now:                  time.Now,
+		Skew:                 p.cfg.CSMS.ClockSkew,
+		AllowUnsignedPayload: p.cfg.CSMS.AllowUnsignedPayload,
+		MaxBody:              int64(p.cfg.CSMS.MaxBody),
+	}
+	return nil
+}
+
+// newHexID is an identifier as Keystone makes them: 32 hex digits.
+func newHexID() string {
+	id := uuid.New()
+	return fmt.Sprintf("%x", id[:])
+}
+
+// Close takes every part down, the last one first.
+func (p *parts) Close() error {
+	var errs []error
+	for i := len(p.down) - 1; i >= 0; i-- {
+		errs = append(errs, p.down[i]())
+	}
+	p.down = nil
+	return errors.Join(errs...)
+}
