@@ -64,12 +64,12 @@ func (c *cache) knows(id key.ID) bool {
 }
 
 // another returns some other KEK whose canary can show that the token works,
-// one in good standing if there is any.
-func (c *cache) another(than key.ID) (found key.Ref, ok bool) {
+// one in good standing if there is any. Format Auto means any format.
+func (c *cache) another(than key.ID, f key.Format) (found key.Ref, ok bool) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	for id, k := range c.keks {
-		if id == than || len(k.canary.Wrapped) == 0 {
+		if id == than || len(k.canary.Wrapped) == 0 || (f != key.Auto && key.Format(k.canary.Wrapped[0]) != f) {
 			continue
 		}
 		found, ok = key.Ref{ID: id, Format: key.Format(k.canary.Wrapped[0]), Canary: k.canary}, true

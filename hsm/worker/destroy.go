@@ -41,7 +41,7 @@ func (t *Token) destroyKEK(ctx context.Context, id key.ID) (found bool, err erro
 	if err != nil || len(objects) == 0 {
 		return false, err
 	}
-	t.cache.refuse(id)
+	t.cache.forget(id) // first: from now on nobody shall judge the token by this key
 	return true, t.destroyObjects(ctx, id)
 }
 

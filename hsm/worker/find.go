@@ -30,29 +30,32 @@ func (t *Token) handlesOf(ctx context.Context, kek key.Ref, f key.Format) (handl
 	if h, ok := t.cache.handles(kek.ID, f); ok {
 		return h, nil
 	}
-	h, err := t.locate(ctx, kek.ID, f)
+	h, err := t.locate(ctx, kek, f)
 	if err == errMissing || err == errTwins {
 		// No session and no lock is held meanwhile.
 		select {
 		case <-time.After(pauseMissing):
-			h, err = t.locate(ctx, kek.ID, f)
+			return t.locate(ctx, kek, f)
 		case <-ctx.Done():
 		}
 	}
-	if err != nil {
-		return handles{}, err
-	}
-	t.cache.put(kek, h)
-	return h, nil
+	return h, err
 }
 
 // locate searches the token for the objects of one KEK. Searching shares a
 // lock that making and destroying objects has to itself: SoftHSM loses new keys
 // otherwise (pkcs11.md §7.1). The lock comes before the session, everywhere.
-func (t *Token) locate(ctx context.Context, id key.ID, f key.Format) (handles, error) {
+//
+// What it finds goes into the cache under the same lock, so that no destroyed
+// key comes back into it.
+func (t *Token) locate(ctx context.Context, kek key.Ref, f key.Format) (handles, error) {
 	t.objects.RLock()
 	defer t.objects.RUnlock()
-	return t.locateLocked(ctx, id, f)
+	h, err := t.locateLocked(ctx, kek.ID, f)
+	if err == nil {
+		t.cache.put(kek, h)
+	}
+	return h, err
 }
 
 func (t *Token) locateLocked(ctx context.Context, id key.ID, f key.Format) (h handles, err error) {

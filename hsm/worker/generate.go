@@ -74,7 +74,7 @@ func (t *Token) settleMaking(ctx context.Context, id key.ID, err error) error {
 	case ckr.Session, ckr.Handle:
 		return settled(err, ckr.Module)
 	case ckr.Ambiguous:
-		if other, ok := t.cache.another(id); ok && t.openCanary(ctx, other) == nil {
+		if found, sick := t.tryNeighbour(ctx, id, key.Auto); found && sick == nil {
 			return settled(err, ckr.Capability)
 		}
 		return settled(err, ckr.Module)

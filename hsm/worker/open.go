@@ -142,7 +142,7 @@ func (t *Token) closeAll() error {
 		err = t.pool.close()
 	}
 	if t.anchor != none {
-		err = errors.Join(err, t.m.CloseSession(t.anchor))
+		err = errors.Join(err, closeSession(t.m, t.anchor))
 	}
 	return errors.Join(err, t.m.Close())
 }

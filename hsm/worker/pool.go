@@ -71,6 +71,22 @@ func (p *pool) withFresh(ctx context.Context, f func(cryptoki.Session) error) er
 	return p.use(s, f)
 }
 
+// renew closes the sessions that nobody is using. Where one was lost, its
+// siblings may be as well.
+func (p *pool) renew() {
+	for range len(p.free) {
+		select {
+		case s := <-p.free:
+			if s != none {
+				_ = p.discard(s) // whatever the token says, we let go of it
+			}
+			p.free <- none
+		default:
+			return
+		}
+	}
+}
+
 // use runs f in s and gives the place back.
 //
 // err is a named result on purpose: a deferred close can only report through
@@ -88,10 +104,12 @@ func (p *pool) use(s cryptoki.Session, f func(cryptoki.Session) error) (err erro
 	return f(s)
 }
 
-// discard closes a session that is not trusted any more. That the token has
-// forgotten it already is fine.
-func (p *pool) discard(s cryptoki.Session) error {
-	err := p.m.CloseSession(s)
+func (p *pool) discard(s cryptoki.Session) error { return closeSession(p.m, s) }
+
+// closeSession closes a session that is not trusted or not needed any more.
+// That the token has forgotten it already is fine.
+func closeSession(m cryptoki.Module, s cryptoki.Session) error {
+	err := m.CloseSession(s)
 	if ckr.ClassOf(err) == ckr.Session {
 		return nil
 	}

@@ -204,12 +204,8 @@ func flipped(b []byte, i int) []byte {
 	return out
 }
 
-// probe shows whether the token works at all, with a key made for the question.
-func (t *Token) probe(ctx context.Context) error {
-	f, err := t.chooseFormat(key.Auto)
-	if err != nil {
-		return err
-	}
+// probe shows whether format f works at all, with a key made for the question.
+func (t *Token) probe(ctx context.Context, f key.Format) error {
 	return t.withThrowaway(ctx, f, func(h handles, _ key.ID) error {
 		return t.pool.with(ctx, func(s cryptoki.Session) error { return t.testIVs(s, f, h) })
 	})

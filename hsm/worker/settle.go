@@ -36,6 +36,7 @@ func (t *Token) onKey(ctx context.Context, kek key.Ref, f key.Format, why purpos
 				return settled(err, ckr.Module)
 			}
 			tried.session = true
+			t.pool.renew()
 		case ckr.Handle:
 			if errors.Is(err, errMissing) {
 				return t.settleMissing(ctx, kek)
@@ -46,7 +47,7 @@ func (t *Token) onKey(ctx context.Context, kek key.Ref, f key.Format, why purpos
 			tried.handle = true
 			t.cache.refuse(kek.ID)
 		case ckr.Ambiguous:
-			class := t.askCanary(ctx, kek)
+			class := t.askCanary(ctx, kek, f)
 			if class != ckr.Data || why == opening {
 				return settled(err, class)
 			}
@@ -78,7 +79,7 @@ func settled(err error, c ckr.Class) error {
 
 // askCanary decides who is ill after an ambiguous code: Data if only this
 // ciphertext is, Module if the token is, Busy or Login if nobody could look.
-func (t *Token) askCanary(ctx context.Context, kek key.Ref) ckr.Class {
+func (t *Token) askCanary(ctx context.Context, kek key.Ref, f key.Format) ckr.Class {
 	err := t.openCanary(ctx, kek)
 	if err == nil {
 		return ckr.Data
@@ -88,27 +89,47 @@ func (t *Token) askCanary(ctx context.Context, kek key.Ref) ckr.Class {
 		// The canary comes from the same database as the ciphertext. If both are
 		// damaged, or the key is another one, the token need not be ill, and must
 		// not be replaced for its neighbours' sake: they decide.
-		return t.askNeighbour(ctx, kek.ID)
+		return t.askNeighbour(ctx, kek.ID, f)
 	case ckr.Busy, ckr.Login:
 		return ckr.ClassOf(err)
 	}
 	return ckr.Module
 }
 
-// askNeighbour is askCanary with the canary of another KEK, or, where this
-// process has met no other, with a key made for the question.
-func (t *Token) askNeighbour(ctx context.Context, than key.ID) ckr.Class {
-	var err error
-	if other, ok := t.cache.another(than); ok {
-		err = t.openCanary(ctx, other)
-	} else {
-		err = t.probe(ctx)
+// askNeighbour is askCanary with the canary of another KEK of the same format,
+// since another format takes other calls, or, where this process has met none,
+// with a key made for the question.
+func (t *Token) askNeighbour(ctx context.Context, than key.ID, f key.Format) ckr.Class {
+	found, err := t.tryNeighbour(ctx, than, f)
+	if !found {
+		err = t.probe(ctx, f)
 	}
-	switch {
-	case err == nil:
-		return ckr.Data
-	case ckr.ClassOf(err) == ckr.Busy, ckr.ClassOf(err) == ckr.Login:
-		return ckr.ClassOf(err)
+	return verdict(err, ckr.Data)
+}
+
+// tryNeighbour opens the canary of some KEK other than this one. found is
+// false where this process knows none.
+func (t *Token) tryNeighbour(ctx context.Context, than key.ID, f key.Format) (found bool, err error) {
+	for {
+		other, ok := t.cache.another(than, f)
+		if !ok {
+			return false, nil
+		}
+		if err = t.openCanary(ctx, other); err == nil || t.cache.knows(other.ID) {
+			return true, err
+		}
+		// It has been destroyed while we asked, by ourselves: ask the next.
+	}
+}
+
+// verdict is well if a canary opened, and else what its error says of the
+// token.
+func verdict(err error, well ckr.Class) ckr.Class {
+	if err == nil {
+		return well
+	}
+	if c := ckr.ClassOf(err); c == ckr.Busy || c == ckr.Login {
+		return c
 	}
 	return ckr.Module
 }
@@ -144,19 +165,9 @@ func (t *Token) settleMissing(ctx context.Context, kek key.Ref) error {
 // store. Where there is no other key, one that this process has used before
 // cannot just be gone: the next process will see for itself.
 func (t *Token) whereIs(ctx context.Context, id key.ID) ckr.Class {
-	other, ok := t.cache.another(id)
-	if !ok {
-		if t.cache.knows(id) {
-			return ckr.Module
-		}
-		return ckr.Handle
+	found, err := t.tryNeighbour(ctx, id, key.Auto)
+	if !found && t.cache.knows(id) {
+		return ckr.Module
 	}
-	err := t.openCanary(ctx, other)
-	switch {
-	case err == nil:
-		return ckr.Handle
-	case ckr.ClassOf(err) == ckr.Busy:
-		return ckr.Busy
-	}
-	return ckr.Module
+	return verdict(err, ckr.Handle)
 }

@@ -28,13 +28,18 @@ func soft(tb testing.TB, change func(*worker.Config)) (*worker.Token, softhsm.To
 	return openSoft(tb, provisioned, change), provisioned
 }
 
-func openSoft(tb testing.TB, s softhsm.Token, change func(*worker.Config)) *worker.Token {
+func takeTurn(tb testing.TB, s softhsm.Token) {
 	tb.Helper()
 	turn.Lock()
 	tb.Cleanup(turn.Unlock)
 	if err := os.Setenv("SOFTHSM2_CONF", s.Conf); err != nil {
 		tb.Fatal(err)
 	}
+}
+
+func openSoft(tb testing.TB, s softhsm.Token, change func(*worker.Config)) *worker.Token {
+	tb.Helper()
+	takeTurn(tb, s)
 	cfg := softConfig(s)
 	if change != nil {
 		change(&cfg)
