@@ -3,6 +3,7 @@ package csms
 import (
 	"errors"
 	"net/http"
+	"strings"
 
 	"github.com/strongroom-kms/strongroom/api/wire"
 	"github.com/strongroom-kms/strongroom/fault"
@@ -77,23 +78,37 @@ func answerTo(err error) answer {
 	return kinds[fault.KindOf(err)]
 }
 
-// faultBody is the flat form, which secrets, versions and stages have.
+// faultBody is the flat form, which secrets, versions and stages have. In the
+// vendor's service what concerns the request rather than the secret comes from
+// a gateway before it, which adds the request ID.
 type faultBody struct {
 	Code    string `json:"error_code"`
 	Message string `json:"error_msg"`
+	Request string `json:"request_id,omitempty"`
 }
 
 func writeFault(w http.ResponseWriter, r *http.Request, err error) {
 	a := answerTo(err)
-	text := fault.PublicText(err)
-	if text == "" { // clients take an empty message for no error at all
-		text = "Internal error."
+	body := faultBody{Code: a.code, Message: sentence(fault.PublicText(err))}
+	if body.Message == "" { // clients take an empty message for no error at all
+		body.Message = "Internal error."
 		if a.status == http.StatusServiceUnavailable {
-			text = "The service is not available at the moment."
+			body.Message = "The service is not available at the moment."
 		}
 	}
+	if strings.HasPrefix(a.code, "APIGW.") {
+		body.Request = wire.RequestID(r.Context())
+	}
 	setRequestID(w, r)
-	reply(w, a.status, faultBody{Code: a.code, Message: text})
+	reply(w, a.status, body)
+}
+
+// sentence makes the domain's phrases look like the vendor's.
+func sentence(s string) string {
+	if s == "" || s[0] < 'a' || s[0] > 'z' {
+		return s
+	}
+	return strings.ToUpper(s[:1]) + s[1:] + "."
 }
 
 func setRequestID(w http.ResponseWriter, r *http.Request) {
