@@ -94,7 +94,7 @@ func (c *call) locate(act policy.Action, want secret.Want) (*secret.Located, err
 	return c.api.Secrets.Locate(c.r.Context(), c.who, act, h, want)
 }
 
-var errBadID = fault.New(fault.NotFound, "Not Found. The id in the path is not a valid UUID of version 4.")
+var errBadID = fault.New(fault.NotFound, "The id in the path is not a valid UUID of version 4.")
 
 // isUUIDv4 reports whether text is the one form that ids are handed out in.
 func isUUIDv4(text string) bool {

@@ -1,0 +1,102 @@
+package barbican_test
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"maps"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/txtar"
+)
+
+var update = flag.Bool("update", false, "rewrite the answers in testdata")
+
+// Each file in testdata is a conversation of u1 with a fresh server: every
+// byte that a client sees. An X-Auth-Token header says that somebody else
+// asks; an empty one, that nobody does.
+func TestConversations(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no conversations: ", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
+			archive, err := txtar.ParseFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			w := newWorld(t)
+			var out []txtar.File
+			for _, f := range archive.Files {
+				if f.Name != "request" {
+					continue
+				}
+				answer := w.say(string(f.Data)).transcript()
+				out = append(out, f, txtar.File{Name: "response", Data: []byte(answer)})
+			}
+			got := txtar.Format(&txtar.Archive{Comment: archive.Comment, Files: out})
+			if *update {
+				if err := os.WriteFile(file, got, 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if want := txtar.Format(archive); !bytes.Equal(got, want) {
+				t.Errorf("the conversation went\n%s\nwant\n%s", got, want)
+			}
+		})
+	}
+}
+
+// say sends a request as it stands in a conversation.
+func (w *world) say(request string) answer {
+	w.t.Helper()
+	head, body, _ := strings.Cut(request, "\n\n")
+	line, headers, _ := strings.Cut(strings.TrimSuffix(head, "\n"), "\n")
+	as := "u1"
+	for h := range strings.Lines(headers) {
+		if name, value, _ := strings.Cut(h, ":"); name == "X-Auth-Token" {
+			as = strings.TrimSpace(value)
+		}
+	}
+	if !strings.Contains(headers, "Content-Type:") {
+		headers += "\n-Content-Type"
+	}
+	return w.do(as, line, headers, strings.TrimSuffix(body, "\n"))
+}
+
+// spelled are header names as the reference has them.
+var spelled = map[string]string{
+	"Openstack-Api-Version":  "OpenStack-API-Version",
+	"X-Openstack-Request-Id": "X-OpenStack-Request-Id",
+	"Www-Authenticate":       "WWW-Authenticate",
+}
+
+// transcript is an answer as it stands in a conversation.
+func (a answer) transcript() string {
+	var b strings.Builder
+	fmt.Fprintln(&b, a.code)
+	for _, name := range slices.Sorted(maps.Keys(a.header)) {
+		if name == "Date" {
+			continue
+		}
+		value := strings.Join(a.header[name], ", ")
+		if name == http.CanonicalHeaderKey("X-OpenStack-Request-Id") {
+			value = "req-…"
+		}
+		if s, ok := spelled[name]; ok {
+			name = s
+		}
+		fmt.Fprintf(&b, "%s: %s\n", name, value)
+	}
+	if a.body != "" {
+		fmt.Fprintf(&b, "\n%s\n", a.body)
+	}
+	return b.String()
+}
