@@ -54,7 +54,7 @@ func (w *worker) do(ctx context.Context, c *call, lim limits) error {
 		if unsent := refused(err); unsent != nil && w.calls.remove(c) {
 			return unsent
 		}
-		w.fail(err)
+		w.unwritable(err)
 	}
 	select {
 	case <-c.done:

@@ -38,7 +38,33 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(scriptVar); dir != "" {
 		os.Exit(fakeWorker(script(dir)))
 	}
+	if dir := os.Getenv(serverVar); dir != "" {
+		os.Exit(fakeServer(script(dir)))
+	}
 	goleak.VerifyTestMain(m)
+}
+
+// serverVar makes this binary a server with one fake worker, for a test that
+// kills it.
+const serverVar = "STRONGROOM_TEST_SERVER"
+
+func fakeServer(s script) int {
+	self, err := os.Executable()
+	if err != nil {
+		return 1
+	}
+	tok, err := hsm.Open(context.Background(), hsm.Config{
+		Worker: self, Modules: []string{self},
+		Tokens: []hsm.TokenConfig{{Module: self, Label: "fake", Env: []string{scriptVar + "=" + string(s)}}},
+	})
+	if err != nil {
+		return 1
+	}
+	for len(tok.PIDs()) == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	s.log("worker", strconv.Itoa(tok.PIDs()[0]))
+	select {}
 }
 
 // script is a folder whose files say how the fake workers behave.

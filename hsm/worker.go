@@ -144,7 +144,7 @@ func (w *worker) read() {
 		if err == nil {
 			err = w.calls.answer(h, body)
 		}
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) {
 			err = w.parted()
 		}
 		if err != nil {
@@ -166,6 +166,16 @@ func (w *worker) parted() error {
 		return w.ended()
 	case <-time.After(lastWords):
 		return errors.New("worker closed its socket")
+	}
+}
+
+// unwritable ends a worker that takes no frames any more. Most often it has
+// just died, and the reader is about to say how.
+func (w *worker) unwritable(err error) {
+	select {
+	case <-w.gone:
+	case <-time.After(lastWords):
+		w.fail(err)
 	}
 }
 
@@ -259,14 +269,16 @@ const maxLine = 1 << 10
 func (l *lineLog) Write(b []byte) (int, error) {
 	l.rest = append(l.rest, b...)
 	for {
-		i := bytes.IndexByte(l.rest, '\n')
-		if i < 0 && len(l.rest) < maxLine {
+		end := bytes.IndexByte(l.rest, '\n') + 1
+		if end == 0 && len(l.rest) < maxLine {
 			return len(b), nil
 		}
-		if i < 0 || i > maxLine {
-			i = maxLine - 1
+		if end == 0 || end > maxLine {
+			end = maxLine
 		}
-		l.log.Info("worker says", zap.ByteString("line", bytes.TrimSpace(l.rest[:i])))
-		l.rest = append(l.rest[:0], l.rest[i+1:]...)
+		if line := bytes.TrimSpace(l.rest[:end]); len(line) > 0 {
+			l.log.Info("worker says", zap.String("line", string(line)))
+		}
+		l.rest = append(l.rest[:0], l.rest[end:]...)
 	}
 }
