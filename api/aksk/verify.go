@@ -21,7 +21,7 @@ const DefaultSkew = 15 * time.Minute
 // DefaultMaxBody is the vendor's limit for a signed body, in bytes.
 const DefaultMaxBody = 12 << 20
 
-// Keys finds access keys. *auth.Service is one. A key that is unknown or
+// Keys finds access keys. *realm.Service is one. A key that is unknown or
 // disabled is fault.Unauthenticated.
 type Keys interface {
 	AccessKey(ctx context.Context, id string) (auth.AccessKey, error)

@@ -27,7 +27,7 @@ type API struct {
 	Config     Config
 }
 
-// Identity knows who may act where. *auth.Service is one.
+// Identity knows who may act where. *realm.Service is one.
 type Identity interface {
 	// ByToken returns whom an access token stands for, in the project that it
 	// is for; an unknown or expired one is fault.Unauthenticated.
