@@ -29,7 +29,8 @@ type call struct {
 // handler answers one call, or says why not.
 type handler func(*call) error
 
-const requestIDHeader = "X-OpenStack-Request-Id"
+// requestIDHeader in the form that http.Header keeps it.
+const requestIDHeader = "X-Openstack-Request-Id"
 
 // withRequestID tells the client the ID of its request, whatever the answer.
 func withRequestID(next http.Handler) http.Handler {

@@ -25,7 +25,7 @@ const maxName = 255 // characters
 var (
 	errNoToken   = fault.New(fault.Unauthenticated, "Authentication is required.")
 	errNoProject = fault.New(fault.Invalid, "X-Project-Id is missing.")
-	errBadCaller = fault.New(fault.Invalid, "X-Project-Id, X-User-Id and X-Roles must be printable UTF-8 of at most 255 characters.")
+	errBadCaller = fault.New(fault.Invalid, "X-Project-Id, X-User-Id and X-Roles must be printable UTF-8, the first two of at most 255 characters.")
 )
 
 // nobody is who asks for what needs no authentication.
@@ -67,7 +67,7 @@ func selfDeclared(r *http.Request) (auth.Principal, error) {
 	if project == "" {
 		return auth.Principal{}, errNoProject
 	}
-	if !printable(project) || !printable(user) || !printable(roles) {
+	if !printable(project) || !printable(user) || !printable(roles) || tooLong(project) || tooLong(user) {
 		return auth.Principal{}, errBadCaller
 	}
 	who := auth.Principal{User: auth.UserID(user), Project: auth.ProjectID(project), Method: auth.ByHeader}
@@ -84,8 +84,10 @@ func selfDeclared(r *http.Request) (auth.Principal, error) {
 
 // printable reports whether s can be stored and logged.
 func printable(s string) bool {
-	return utf8.ValidString(s) && utf8.RuneCountInString(s) <= maxName && !strings.ContainsFunc(s, unicode.IsControl)
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
 }
+
+func tooLong(name string) bool { return utf8.RuneCountInString(name) > maxName }
 
 // firstSegments can follow /v1/ in today's form, so in that place they are not
 // a project (§20.3).

@@ -103,6 +103,7 @@ func (c *clock) turn(d time.Duration) {
 type world struct {
 	t        testing.TB
 	url      string
+	handler  http.Handler // the same server without a network
 	api      *barbican.API
 	secrets  *secret.Service
 	store    *counted
@@ -154,6 +155,7 @@ func newWorld(t testing.TB, change ...func(*barbican.API)) *world {
 	}
 	r := mux.NewRouter().SkipClean(true)
 	w.api.Mount(r)
+	w.handler = r
 	srv := httptest.NewServer(r)
 	t.Cleanup(srv.Close)
 	w.url = srv.URL

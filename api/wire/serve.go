@@ -35,7 +35,7 @@ func (d Dialect) Serve(log *zap.Logger, maxBody int64, h Handler) http.Handler {
 		out := &response{ResponseWriter: w}
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		if err := d.run(out, r, h); err != nil {
-			d.fail(out, r, log.With(zap.String("request", RequestID(r.Context()))), err)
+			d.fail(out, r, log, err)
 		}
 	})
 }
@@ -62,14 +62,15 @@ func (d Dialect) run(w http.ResponseWriter, r *http.Request, h Handler) (err err
 // fail logs what somebody should look at, and answers.
 func (d Dialect) fail(w *response, r *http.Request, log *zap.Logger, err error) {
 	kind := fault.KindOf(err)
+	request := zap.String("request", RequestID(r.Context()))
 	p, bug := errors.AsType[*panicked](err)
 	switch {
 	case bug:
-		log.Error("request panicked", zap.Error(err), p.stack)
+		log.Error("request panicked", request, zap.Error(err), p.stack)
 	case errors.Is(err, context.Canceled) && r.Context().Err() != nil:
-		log.Info("client left", zap.Error(err))
+		log.Info("client left", request, zap.Error(err))
 	case kind == fault.Internal, kind == fault.Damaged, kind == fault.Unavailable:
-		log.Error("request failed", zap.Error(err), zap.Stringer("kind", kind))
+		log.Error("request failed", request, zap.Error(err), zap.Stringer("kind", kind))
 	}
 	if w.started {
 		// The client has a status and part of a body. Cutting the connection
