@@ -294,8 +294,15 @@ func (c *conn) ResetSession(ctx context.Context) error {
 // IsValid implements driver.Validator.
 func (c *conn) IsValid() bool { return !c.lost && c.pq.IsValid() }
 
-// CheckNamedValue implements driver.NamedValueChecker.
-func (c *conn) CheckNamedValue(v *driver.NamedValue) error { return c.pq.CheckNamedValue(v) }
+// CheckNamedValue implements driver.NamedValueChecker. What the driver takes
+// as it is need not go through its reflection.
+func (c *conn) CheckNamedValue(v *driver.NamedValue) error {
+	switch v.Value.(type) {
+	case nil, string, []byte, int64, bool, time.Time:
+		return nil
+	}
+	return c.pq.CheckNamedValue(v)
+}
 
 // Close implements driver.Conn. The farewell must not wait for a network that
 // went silent.

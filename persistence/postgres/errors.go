@@ -22,11 +22,12 @@ import (
 type stateError struct {
 	State      string // SQLSTATE
 	Constraint string // which one was violated, if any
+	Column     string // which one must not be NULL, if it was
 }
 
 func (e *stateError) Error() string {
-	if e.Constraint != "" {
-		return "SQLSTATE " + e.State + " (" + e.Constraint + ")"
+	if where := e.Constraint + e.Column; where != "" {
+		return "SQLSTATE " + e.State + " (" + where + ")"
 	}
 	return "SQLSTATE " + e.State
 }
@@ -66,9 +67,12 @@ func classify(ctx context.Context, err error) error {
 		return err
 	}
 	if e, ok := errors.AsType[*pq.Error](err); ok {
-		known := &stateError{State: e.SQLState(), Constraint: e.Constraint}
-		if passing(known.State) {
+		known := &stateError{State: e.SQLState(), Constraint: e.Constraint, Column: e.Column}
+		switch {
+		case passing(known.State):
 			return fault.Wrap(fault.Unavailable, away, known)
+		case known.State == "22021": // character_not_in_repertoire
+			return fault.Wrap(fault.Invalid, "a text holds a character that cannot be stored", known)
 		}
 		return known
 	}

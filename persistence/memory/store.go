@@ -1,0 +1,237 @@
+// Package memory is a store without a database, for tests. Package storetest
+// says that it behaves as the real one does; nothing else may use it.
+package memory
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/strongroom-kms/strongroom/audit"
+	"github.com/strongroom-kms/strongroom/auth"
+	"github.com/strongroom-kms/strongroom/fault"
+	"github.com/strongroom-kms/strongroom/kek"
+	"github.com/strongroom-kms/strongroom/kek/envelope"
+	"github.com/strongroom-kms/strongroom/policy"
+	"github.com/strongroom-kms/strongroom/secret"
+)
+
+var (
+	_ secret.Store = (*Store)(nil)
+	_ kek.Store    = (*Store)(nil)
+)
+
+// Store keeps everything in maps behind one lock. The zero value is empty and
+// ready; it must not be copied.
+type Store struct {
+	mu         sync.Mutex
+	secrets    map[place]*record
+	projects   map[secret.ID]auth.ProjectID
+	events     map[place]bool // CSMS events, by name
+	masterKeys map[place]*masterKey
+	directory  map[envelope.MasterKey]entry
+	keks       map[place]*kekRow
+	log        []audit.Event
+}
+
+// place is a key that leads with the project.
+type place struct{ project, id string }
+
+// record is one secret with everything that belongs to it.
+type record struct {
+	secret   secret.Secret
+	versions map[int]*secret.Version
+	stages   map[secret.Stage]secret.Mark
+	metadata map[string]string
+}
+
+func (st *Store) init() {
+	if st.secrets == nil {
+		st.secrets, st.projects = map[place]*record{}, map[secret.ID]auth.ProjectID{}
+		st.events, st.masterKeys = map[place]bool{}, map[place]*masterKey{}
+		st.directory, st.keks = map[envelope.MasterKey]entry{}, map[place]*kekRow{}
+	}
+}
+
+// lock returns the unlock, for one line at the top of each method.
+func (st *Store) lock() func() {
+	st.mu.Lock()
+	st.init()
+	return st.mu.Unlock
+}
+
+func alive(s secret.Secret, now time.Time) bool {
+	return !s.Expired(now) && (s.DeleteAt == nil || s.DeleteAt.After(now))
+}
+
+// at returns the living secret at a place.
+func (st *Store) at(p auth.ProjectID, id secret.ID, now time.Time) (*record, error) {
+	r := st.secrets[place{string(p), string(id)}]
+	if r == nil || !alive(r.secret, now) {
+		return nil, secret.ErrNotFound
+	}
+	return r, nil
+}
+
+// Create implements secret.Store.
+func (st *Store) Create(ctx context.Context, s secret.Secret, v *secret.Version, ev audit.Event) error {
+	defer st.lock()()
+	if err := check(ctx); err != nil {
+		return err
+	}
+	if v != nil && !st.seals(s.Project, v.Sealed.KEK.ID) {
+		return envelope.ErrKEKGone
+	}
+	if s.Event != "" && !st.events[place{string(s.Project), s.Event}] {
+		return secret.ErrNoEvent
+	}
+	if s.Family == policy.Huawei {
+		if other := st.namesake(s.Project, *s.Name); other != nil {
+			if alive(other.secret, s.CreatedAt) {
+				return secret.ErrNameTaken
+			}
+			st.remove(other.secret)
+		}
+	}
+	if _, ok := st.projects[s.ID]; ok {
+		return fault.New(fault.Internal, "a secret has that UUID")
+	}
+	s.Revision = 0
+	r := &record{
+		secret: copied(s), versions: map[int]*secret.Version{},
+		stages: map[secret.Stage]secret.Mark{}, metadata: map[string]string{},
+	}
+	if v != nil {
+		r.versions[v.Number] = stored(*v)
+	}
+	st.secrets[place{string(s.Project), string(s.ID)}] = r
+	st.projects[s.ID] = s.Project
+	st.log = append(st.log, ev)
+	return nil
+}
+
+// check is what a database does with a caller that left.
+func check(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return fault.Wrap(fault.Unavailable, "the database is unavailable", err)
+	}
+	return nil
+}
+
+// namesake returns CSMS's own secret of that name, dead or alive.
+func (st *Store) namesake(p auth.ProjectID, name string) *record {
+	for _, r := range st.secrets {
+		if r.secret.Project == p && r.secret.Family == policy.Huawei && *r.secret.Name == name {
+			return r
+		}
+	}
+	return nil
+}
+
+func (st *Store) remove(s secret.Secret) {
+	delete(st.secrets, place{string(s.Project), string(s.ID)})
+	delete(st.projects, s.ID)
+}
+
+// Find implements secret.Store.
+func (st *Store) Find(ctx context.Context, h secret.Handle, want secret.Want, now time.Time) (secret.Found, error) {
+	defer st.lock()()
+	if err := check(ctx); err != nil {
+		return secret.Found{}, err
+	}
+	project, id := h.Project, h.ID
+	switch {
+	case id == "" && project == "":
+		return secret.Found{}, secret.ErrNotFound
+	case id == "":
+		id = st.byHandle(project, h.Name, now)
+	case project == "":
+		project = st.projects[id]
+	}
+	r, err := st.at(project, id, now)
+	if err != nil {
+		return secret.Found{}, err
+	}
+	f := secret.Found{Secret: copied(r.secret)}
+	f.Secret.Handle = st.handle(r.secret, now)
+	if want.Sealed {
+		if v := r.versions[r.wanted(want)]; v != nil {
+			f.Version = *stored(*v)
+			f.Version.Sealed.KEK = st.opened(f.Secret.Project, v.Sealed.KEK.ID)
+		}
+	}
+	if want.Versions {
+		for _, n := range slices.Sorted(maps.Keys(r.versions)) {
+			v := *stored(*r.versions[n])
+			v.Sealed = envelope.Sealed{}
+			f.Versions = append(f.Versions, v)
+		}
+		f.Stages = maps.Clone(r.stages)
+	}
+	if want.Metadata {
+		f.Metadata = maps.Clone(r.metadata)
+	}
+	return f, nil
+}
+
+// wanted is the number of the version that want asks for.
+func (r *record) wanted(want secret.Want) int {
+	switch {
+	case want.Number != 0:
+		return want.Number
+	case want.Stage == "" || want.Stage == secret.Current:
+		return r.secret.Current.Version
+	case want.Stage == secret.Previous:
+		return r.secret.Previous.Version
+	}
+	return r.stages[want.Stage].Version
+}
+
+// copied is s, sharing nothing that can be changed.
+func copied(s secret.Secret) secret.Secret {
+	s.Name, s.Algorithm, s.Mode, s.BitLength = clone(s.Name), clone(s.Algorithm), clone(s.Mode), clone(s.BitLength)
+	s.Expiration, s.DeleteAt = clone(s.Expiration), clone(s.DeleteAt)
+	s.Rotation.Last, s.Rotation.Next = clone(s.Rotation.Last), clone(s.Rotation.Next)
+	return s
+}
+
+// stored is v as a row has it: where its stages are is kept elsewhere, and of
+// its KEK only which one it is.
+func stored(v secret.Version) *secret.Version {
+	v.ExpiresAt, v.Stages = clone(v.ExpiresAt), nil
+	v.Sealed = envelope.Sealed{
+		KEK:        envelope.KEK{ID: v.Sealed.KEK.ID},
+		WrappedDEK: slices.Clone(v.Sealed.WrappedDEK),
+		Body:       slices.Clone(v.Sealed.Body),
+	}
+	return &v
+}
+
+func clone[T any](p *T) *T {
+	if p == nil {
+		return nil
+	}
+	v := *p
+	return &v
+}
+
+// living lists a project's secrets in the order that compare gives.
+func (st *Store) living(p auth.ProjectID, now time.Time, compare func(a, b secret.Secret) int) []secret.Secret {
+	var out []secret.Secret
+	for _, r := range st.secrets {
+		if r.secret.Project == p && alive(r.secret, now) {
+			s := copied(r.secret)
+			s.Handle = st.handle(s, now)
+			out = append(out, s)
+		}
+	}
+	slices.SortFunc(out, compare)
+	return out
+}
+
+func byCreation(a, b secret.Secret) int {
+	return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.ID, b.ID))
+}

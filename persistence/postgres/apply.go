@@ -1,0 +1,202 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+
+	"github.com/lib/pq"
+
+	"github.com/strongroom-kms/strongroom/audit"
+	"github.com/strongroom-kms/strongroom/kek/envelope"
+	"github.com/strongroom-kms/strongroom/secret"
+)
+
+// changeShape names one statement of Apply.
+type changeShape struct{ add, put, drop, purge, expires bool }
+
+func shapeOf(c secret.Change) changeShape {
+	return changeShape{c.Add != nil, len(c.Put) > 0, len(c.Drop) > 0, len(c.Purge) > 0, c.Expires != nil}
+}
+
+// applyTexts has the statement of each shape, made once.
+var applyTexts = func() map[changeShape]string {
+	texts := map[changeShape]string{}
+	for bits := range 1 << 5 {
+		on := func(i int) bool { return bits>>i&1 == 1 }
+		shape := changeShape{on(0), on(1), on(2), on(3), on(4)}
+		texts[shape] = shape.text()
+	}
+	return texts
+}()
+
+// The first parameters of Apply are project, UUID, revision, time, the event's
+// UUID and the event; then come the changing columns.
+const changingFrom = 7
+
+// text writes the statement: the secret is changed if it has the revision, and
+// all the rest happens if the secret was changed.
+func (c changeShape) text() string {
+	at := changingFrom + columns(changing)
+	take := func(n int) string {
+		p := params(at, n)
+		at += n
+		return p
+	}
+	var before, guard, after string
+	held := "true"
+	if c.add {
+		number, id := take(1), take(1)
+		rest := take(columns(versionColumns) - 2)
+		before = `kek AS (` + heldKEK("$1", id) + `),`
+		guard = ` AND EXISTS (SELECT FROM kek)`
+		held = `EXISTS (SELECT FROM kek)`
+		after += `,
+		v AS (
+			INSERT INTO secret_versions (project, secret, ` + versionColumns + `)
+			SELECT project, id, ` + number + `, ` + id + `, ` + rest + ` FROM s
+		)`
+	}
+	if c.put {
+		names, versions, since := take(1), take(1), take(1)
+		after += `,
+		put AS (
+			INSERT INTO secret_stages (project, secret, name, version, since)
+			SELECT s.project, s.id, p.name, p.version, p.since
+			FROM s, unnest(` + names + `::text[], ` + versions + `::int[], ` + since + `::timestamptz[]) p (name, version, since)
+			ON CONFLICT ON CONSTRAINT secret_stages_pkey DO UPDATE SET version = excluded.version, since = excluded.since
+		)`
+	}
+	if c.drop {
+		after += `,
+		dropped AS (
+			DELETE FROM secret_stages t USING s
+			WHERE t.project = $1 AND t.secret = $2 AND t.name = ANY (` + take(1) + `::text[])
+		)`
+	}
+	if c.purge {
+		after += `,
+		purged AS (
+			DELETE FROM secret_versions v USING s
+			WHERE v.project = $1 AND v.secret = $2 AND v.number = ANY (` + take(1) + `::int[])
+		)`
+	}
+	if c.expires {
+		after += `,
+		expires AS (
+			UPDATE secret_versions v SET expires_at = ` + take(1) + ` FROM s
+			WHERE v.project = $1 AND v.secret = $2 AND v.number = ` + take(1) + `
+		)`
+	}
+	return `
+		WITH ` + before + `
+		s AS (
+			UPDATE secrets s SET revision = revision + 1, ` + assignments(changing, changingFrom) + `
+			WHERE s.project = $1 AND s.id = $2 AND s.revision = $3 AND ` + alive("s", "$4") + guard + `
+			RETURNING s.project, s.id
+		)` + after + `,
+		event AS (
+			INSERT INTO audit_events (project, id, at, event)
+			SELECT project, $5, $4, $6 FROM s
+		)
+		SELECT EXISTS (SELECT FROM s), ` + held + `,
+			(SELECT s.revision FROM secrets s WHERE s.project = $1 AND s.id = $2 AND ` + alive("s", "$4") + `)`
+}
+
+// Apply implements secret.Store: compare the revision and swap, in one
+// statement.
+func (db *DB) Apply(ctx context.Context, c secret.Change, ev audit.Event) error {
+	record, err := ev.JSON()
+	if err != nil {
+		return fmt.Errorf("encode event: %w", err)
+	}
+	args := append([]any{
+		string(c.Secret.Project), string(c.Secret.ID), c.Secret.Revision, ev.At, ev.ID, string(record),
+	}, changed(c.Secret)...)
+	args = append(args, rest(c)...)
+	var done, held bool
+	var revision sql.NullInt64
+	err = db.row(ctx, "secret_apply", applyTexts[shapeOf(c)], args...).Scan(&done, &held, &revision)
+	switch {
+	case violates(err, "secrets_event"):
+		return secret.ErrNoEvent
+	case err != nil:
+		return fmt.Errorf("change secret: %w", err)
+	case done:
+		return nil
+	case !revision.Valid:
+		return secret.ErrNotFound
+	case revision.Int64 == c.Secret.Revision && !held:
+		return envelope.ErrKEKGone
+	}
+	return secret.ErrStale
+}
+
+// rest are the arguments of the parts that c has, in the order of text.
+func rest(c secret.Change) []any {
+	var args []any
+	if c.Add != nil {
+		args = versionValues(*c.Add)
+	}
+	if len(c.Put) > 0 {
+		var names, since pq.StringArray
+		var versions pq.Int64Array
+		for stage, mark := range c.Put {
+			names = append(names, string(stage))
+			versions = append(versions, int64(mark.Version))
+			since = append(since, mark.Since.UTC().Format(time.RFC3339Nano))
+		}
+		args = append(args, names, versions, since)
+	}
+	if len(c.Drop) > 0 {
+		var names pq.StringArray
+		for _, stage := range c.Drop {
+			names = append(names, string(stage))
+		}
+		args = append(args, names)
+	}
+	if len(c.Purge) > 0 {
+		var numbers pq.Int64Array
+		for _, n := range c.Purge {
+			numbers = append(numbers, int64(n))
+		}
+		args = append(args, numbers)
+	}
+	if c.Expires != nil {
+		args = append(args, nullable(c.Expires.At), int64(c.Expires.Number))
+	}
+	return args
+}
+
+// Delete implements secret.Store. Versions, stages and metadata go with the
+// secret's row, by their foreign keys.
+func (db *DB) Delete(ctx context.Context, s secret.Secret, ev audit.Event) error {
+	record, err := ev.JSON()
+	if err != nil {
+		return fmt.Errorf("encode event: %w", err)
+	}
+	var gone bool
+	err = db.row(ctx, "secret_delete", `
+		WITH s AS (
+			DELETE FROM secrets s
+			WHERE s.project = $1 AND s.id = $2 AND `+alive("s", "$3")+`
+			RETURNING s.project, s.id
+		),
+		directory AS (
+			DELETE FROM secret_directory d USING s WHERE d.id = s.id
+		),
+		event AS (
+			INSERT INTO audit_events (project, id, at, event)
+			SELECT project, $4, $3, $5 FROM s
+		)
+		SELECT EXISTS (SELECT FROM s)`,
+		string(s.Project), string(s.ID), ev.At, ev.ID, string(record)).Scan(&gone)
+	if err != nil {
+		return fmt.Errorf("delete secret: %w", err)
+	}
+	if !gone {
+		return secret.ErrNotFound
+	}
+	return nil
+}

@@ -1,0 +1,145 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/strongroom-kms/strongroom/audit"
+	"github.com/strongroom-kms/strongroom/kek/envelope"
+	"github.com/strongroom-kms/strongroom/policy"
+	"github.com/strongroom-kms/strongroom/secret"
+)
+
+// heldKEK keeps a KEK from being retired while the statement it is part of
+// runs, and finds nothing if the KEK does not seal any more. Whatever makes a
+// DEK depend on a KEK selects from it: wrapping happened before, so the KEK may
+// have gone meanwhile. Any number may hold the key lock at once, beside
+// updates of the row's counters. Retire has the other side.
+func heldKEK(project, id string) string {
+	return `
+		SELECT k.id FROM keks k
+		JOIN master_keys m ON m.project = k.project AND m.id = k.master_key
+		WHERE k.project = ` + project + ` AND k.id = ` + id + `
+		  AND k.state = 'active' AND NOT k.disabled AND m.state = 'enabled'
+		FOR KEY SHARE OF k`
+}
+
+// The parameters of Create: the secret's values first, then the event's, then
+// the version's.
+var (
+	secretValues = columns(fixed) + columns(changing)
+	eventFrom    = secretValues + 1
+	versionFrom  = eventFrom + 3
+)
+
+const versionColumns = `number, kek, wrapped_dek, body, content_type, created_at, expires_at`
+
+func versionValues(v secret.Version) []any {
+	return []any{
+		int64(v.Number), string(v.Sealed.KEK.ID), v.Sealed.WrappedDEK, v.Sealed.Body,
+		v.ContentType, v.CreatedAt, nullable(v.ExpiresAt),
+	}
+}
+
+// createText stores a secret and createSealedText one with its first version.
+var (
+	createText = `
+		WITH s AS (
+			INSERT INTO secrets (` + fixed + `, ` + changing + `)
+			VALUES (` + params(1, secretValues) + `)
+			RETURNING project, id
+		),` + createRest
+	createSealedText = `
+		WITH kek AS (` + heldKEK("$1", params(versionFrom+1, 1)) + `),
+		s AS (
+			INSERT INTO secrets (` + fixed + `, ` + changing + `)
+			SELECT ` + params(1, secretValues) + ` FROM kek
+			RETURNING project, id
+		),
+		v AS (
+			INSERT INTO secret_versions (project, secret, ` + versionColumns + `)
+			SELECT project, id, ` + params(versionFrom, columns(versionColumns)) + ` FROM s
+		),` + createRest
+	createRest = `
+		directory AS (
+			INSERT INTO secret_directory (id, project)
+			SELECT id, project FROM s
+		),
+		event AS (
+			INSERT INTO audit_events (project, id, at, event)
+			SELECT project, ` + params(eventFrom, 3) + ` FROM s
+		)
+		SELECT EXISTS (SELECT FROM s)`
+)
+
+// Create implements secret.Store. One statement is one round trip and one
+// transaction.
+func (db *DB) Create(ctx context.Context, s secret.Secret, v *secret.Version, ev audit.Event) error {
+	record, err := ev.JSON()
+	if err != nil {
+		return fmt.Errorf("encode event: %w", err)
+	}
+	args := append(append(fixedValues(s), changed(s)...), ev.ID, ev.At, string(record))
+	text := createText
+	if v != nil {
+		text, args = createSealedText, append(args, versionValues(*v)...)
+	}
+	for again := false; ; again = true {
+		var created bool
+		err = db.row(ctx, "secret_create", text, args...).Scan(&created)
+		switch {
+		case violates(err, "secrets_name_in_project"):
+			if gone, err := db.removeNamesake(ctx, s); err != nil || !gone || again {
+				return firstOf(err, secret.ErrNameTaken)
+			}
+			continue
+		case violates(err, "secrets_event"):
+			return secret.ErrNoEvent
+		case err != nil:
+			return fmt.Errorf("create secret: %w", err)
+		case !created:
+			return envelope.ErrKEKGone
+		}
+		return nil
+	}
+}
+
+func firstOf(err, otherwise error) error {
+	if err != nil {
+		return err
+	}
+	return otherwise
+}
+
+// removeNamesake removes the secret that has the name of s, if that one's time
+// is over: its name is free, though no job has removed its row yet.
+func (db *DB) removeNamesake(ctx context.Context, s secret.Secret) (bool, error) {
+	if s.Family != policy.Huawei || s.Name == nil {
+		return false, nil
+	}
+	n, err := db.exec(ctx, "secret_remove_namesake", `
+		WITH gone AS (
+			DELETE FROM secrets s
+			WHERE s.project = $1 AND s.name = $2 AND s.family = 'huawei' AND NOT (`+alive("s", "$3")+`)
+			RETURNING s.id
+		)
+		DELETE FROM secret_directory d USING gone WHERE d.id = gone.id`,
+		string(s.Project), *s.Name, s.CreatedAt)
+	if err != nil {
+		return false, fmt.Errorf("remove secret of the same name: %w", err)
+	}
+	return n == 1, nil
+}
+
+// assignments are the columns of a list, each set to its parameter.
+func assignments(list string, first int) string {
+	var b strings.Builder
+	for i, column := range strings.Split(list, ",") {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(strings.TrimSpace(column) + " = " + params(first+i, 1))
+	}
+	return b.String()
+}

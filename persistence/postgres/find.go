@@ -1,0 +1,308 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/strongroom-kms/strongroom/hsm/key"
+	"github.com/strongroom-kms/strongroom/kek/envelope"
+	"github.com/strongroom-kms/strongroom/secret"
+)
+
+var _ secret.Store = (*DB)(nil)
+
+// handleKind says by what a secret is looked for.
+type handleKind uint8
+
+const (
+	anywhere handleKind = iota
+	within
+	named
+)
+
+// versionKind says which version's ciphertext is wanted.
+type versionKind uint8
+
+const (
+	noVersion versionKind = iota
+	byNumber
+	byStage // neither current nor previous
+	current
+	previous
+)
+
+// findShape names one statement of Find.
+type findShape struct {
+	handle             handleKind
+	version            versionKind
+	versions, metadata bool
+}
+
+// findTexts has the statement of each shape, made once: the text is what a
+// prepared statement is found by.
+var findTexts = func() map[findShape]string {
+	texts := map[findShape]string{}
+	for h := anywhere; h <= named; h++ {
+		for v := noVersion; v <= previous; v++ {
+			for _, versions := range []bool{false, true} {
+				for _, metadata := range []bool{false, true} {
+					shape := findShape{h, v, versions, metadata}
+					texts[shape] = shape.text()
+				}
+			}
+		}
+	}
+	return texts
+}()
+
+// from is where the secret is looked for: $1 is its UUID or name, $2 the time,
+// $3 the project, and $4 the name again if it is a UUID.
+var from = map[handleKind]string{
+	anywhere: `
+		FROM secret_directory d
+		JOIN secrets s ON s.project = d.project AND s.id = d.id AND ` + alive("s", "$2"),
+	within: `
+		FROM secrets s`,
+	named: `
+		FROM secrets s`,
+}
+
+var where = map[handleKind]string{
+	anywhere: `
+		WHERE d.id = $1`,
+	within: `
+		WHERE s.project = $3 AND s.id = $1 AND ` + alive("s", "$2"),
+	named: `
+		WHERE s.project = $3 AND ` + alive("s", "$2") + ` AND s.id = ` + byHandle("$3", "$1", "$4", "$2"),
+}
+
+// next is the number of the first parameter after those of the handle.
+var next = map[handleKind]int{anywhere: 3, within: 4, named: 5}
+
+func (f findShape) text() string {
+	p := params(next[f.handle], 1)
+	joined := map[versionKind]string{
+		byNumber: p,
+		current:  "s.current_version",
+		previous: "s.previous_version",
+		byStage: `(SELECT t.version FROM secret_stages t
+			WHERE t.project = s.project AND t.secret = s.id AND t.name = ` + p + `)`,
+	}
+	text := `
+		SELECT ` + secretColumns("$2")
+	if f.version != noVersion {
+		text += `,
+			v.number, v.content_type, v.created_at, v.expires_at, v.wrapped_dek, v.body,
+			k.id, k.master_key, k.format, k.canary, m.is_default,
+			k.state IN ('active', 'decrypt-only') AND NOT k.disabled AND m.state = 'enabled'`
+	}
+	if f.versions {
+		text += `,
+			(SELECT json_agg(json_build_object('number', v.number, 'type', v.content_type,
+					'created', ` + micros("v.created_at") + `, 'expires', ` + micros("v.expires_at") + `,
+					'key', k.master_key) ORDER BY v.number)
+			 FROM secret_versions v JOIN keks k ON k.project = v.project AND k.id = v.kek
+			 WHERE v.project = s.project AND v.secret = s.id),
+			(SELECT json_agg(json_build_object('name', t.name, 'version', t.version, 'since', ` + micros("t.since") + `))
+			 FROM secret_stages t WHERE t.project = s.project AND t.secret = s.id)`
+	}
+	if f.metadata {
+		text += `,
+			(SELECT json_object_agg(d.key, d.value) FROM secret_metadata d
+			 WHERE d.project = s.project AND d.secret = s.id)`
+	}
+	text += from[f.handle]
+	if f.version != noVersion {
+		text += `
+		LEFT JOIN secret_versions v ON v.project = s.project AND v.secret = s.id AND v.number = ` + joined[f.version] + `
+		LEFT JOIN keks k ON k.project = v.project AND k.id = v.kek
+		LEFT JOIN master_keys m ON m.project = k.project AND m.id = k.master_key`
+	}
+	return text + where[f.handle]
+}
+
+// micros is a time as a number, exactly.
+func micros(column string) string { return "(extract(epoch FROM " + column + ") * 1000000)::bigint" }
+
+// Find implements secret.Store.
+func (db *DB) Find(ctx context.Context, h secret.Handle, want secret.Want, now time.Time) (secret.Found, error) {
+	shape, args, ok := findArgs(h, want, now)
+	if !ok {
+		return secret.Found{}, secret.ErrNotFound
+	}
+	var r findRow
+	err := db.row(ctx, "secret_find", findTexts[shape], args...).Scan(r.dest(shape)...)
+	if errors.Is(err, sql.ErrNoRows) {
+		return secret.Found{}, secret.ErrNotFound
+	}
+	if err != nil {
+		return secret.Found{}, fmt.Errorf("find secret: %w", err)
+	}
+	return r.take(shape)
+}
+
+// findArgs says which statement finds h and with which arguments; ok is false
+// where h cannot name anything.
+func findArgs(h secret.Handle, want secret.Want, now time.Time) (shape findShape, args []any, ok bool) {
+	shape = findShape{versions: want.Versions, metadata: want.Metadata}
+	switch {
+	case h.ID != "" && !isUUID(string(h.ID)), h.ID == "" && h.Project == "":
+		return shape, nil, false
+	case h.ID == "":
+		shape.handle = named
+		var id any
+		if isUUID(h.Name) {
+			id = h.Name
+		}
+		args = []any{h.Name, now, string(h.Project), id}
+	case h.Project == "":
+		args = []any{string(h.ID), now}
+	default:
+		shape.handle = within
+		args = []any{string(h.ID), now, string(h.Project)}
+	}
+	if !want.Sealed {
+		return shape, args, true
+	}
+	switch {
+	case want.Number != 0:
+		shape.version = byNumber
+		n := int64(want.Number)
+		if n > math.MaxInt32 { // more than the column can hold
+			n = 0
+		}
+		args = append(args, n)
+	case want.Stage == "" || want.Stage == secret.Current:
+		shape.version = current
+	case want.Stage == secret.Previous:
+		shape.version = previous
+	default:
+		shape.version = byStage
+		args = append(args, string(want.Stage))
+	}
+	return shape, args, true
+}
+
+// isUUID reports whether text is a UUID in its one spelling. PostgreSQL would
+// take others, too.
+func isUUID(text string) bool {
+	_, err := key.ParseID(text)
+	return err == nil
+}
+
+// findRow is the one row that Find reads.
+type findRow struct {
+	secretRow
+	number, format             sql.NullInt64
+	contentType, kek, key      sql.NullString
+	created, expires           sql.NullTime
+	wrappedDEK, body, canary   []byte
+	isDefault, usable          sql.NullBool
+	versions, stages, metadata []byte
+}
+
+func (r *findRow) dest(shape findShape) []any {
+	dest := r.secretRow.dest()
+	if shape.version != noVersion {
+		dest = append(dest, &r.number, &r.contentType, &r.created, &r.expires, &r.wrappedDEK, &r.body,
+			&r.kek, &r.key, &r.format, &r.canary, &r.isDefault, &r.usable)
+	}
+	if shape.versions {
+		dest = append(dest, &r.versions, &r.stages)
+	}
+	if shape.metadata {
+		dest = append(dest, &r.metadata)
+	}
+	return dest
+}
+
+func (r *findRow) take(shape findShape) (secret.Found, error) {
+	f := secret.Found{Secret: r.secretRow.take()}
+	if r.number.Valid {
+		key := envelope.MasterKey(r.key.String)
+		f.Version = secret.Version{
+			Number: int(r.number.Int64), ContentType: r.contentType.String,
+			CreatedAt: orZero(r.created), ExpiresAt: maybeTime(r.expires), Key: key,
+			Sealed: envelope.Sealed{
+				KEK: envelope.KEK{
+					ID: envelope.KEKID(r.kek.String), MasterKey: key, Format: uint8(r.format.Int64),
+					Default: r.isDefault.Bool, Canary: r.canary, Usable: r.usable.Bool,
+				},
+				WrappedDEK: r.wrappedDEK, Body: r.body,
+			},
+		}
+	}
+	if shape.versions {
+		var err error
+		if f.Versions, err = readVersions(r.versions); err != nil {
+			return f, err
+		}
+		if f.Stages, err = readStages(r.stages); err != nil {
+			return f, err
+		}
+	}
+	if shape.metadata {
+		f.Metadata = map[string]string{}
+		if err := readJSON(r.metadata, &f.Metadata); err != nil {
+			return f, err
+		}
+	}
+	return f, nil
+}
+
+// readVersions reads what PostgreSQL put together; times are microseconds
+// since 1970.
+func readVersions(text []byte) ([]secret.Version, error) {
+	var rows []struct {
+		Number  int
+		Type    string
+		Created int64
+		Expires *int64
+		Key     envelope.MasterKey
+	}
+	if err := readJSON(text, &rows); err != nil {
+		return nil, err
+	}
+	versions := make([]secret.Version, 0, len(rows))
+	for _, r := range rows {
+		v := secret.Version{Number: r.Number, ContentType: r.Type, CreatedAt: time.UnixMicro(r.Created).UTC(), Key: r.Key}
+		if r.Expires != nil {
+			t := time.UnixMicro(*r.Expires).UTC()
+			v.ExpiresAt = &t
+		}
+		versions = append(versions, v)
+	}
+	return versions, nil
+}
+
+func readStages(text []byte) (map[secret.Stage]secret.Mark, error) {
+	var rows []struct {
+		Name    secret.Stage
+		Version int
+		Since   int64
+	}
+	if err := readJSON(text, &rows); err != nil {
+		return nil, err
+	}
+	stages := make(map[secret.Stage]secret.Mark, len(rows))
+	for _, r := range rows {
+		stages[r.Name] = secret.Mark{Version: r.Version, Since: time.UnixMicro(r.Since).UTC()}
+	}
+	return stages, nil
+}
+
+// readJSON leaves to as it is where there was nothing to put together.
+func readJSON(text []byte, to any) error {
+	if text == nil {
+		return nil
+	}
+	if err := json.Unmarshal(text, to); err != nil {
+		return fmt.Errorf("read rows: %T", err) // its text quotes values
+	}
+	return nil
+}
