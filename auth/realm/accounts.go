@@ -185,15 +185,21 @@ func (s *Service) ensureUser(ctx context.Context, p Persona, project auth.Projec
 // ensureKey makes an access key, or makes it anew where it has another secret,
 // another user or is disabled.
 func (s *Service) ensureKey(ctx context.Context, p Persona, u auth.UserID, project auth.ProjectID) error {
-	k, err := s.AccessKey(ctx, p.AccessKey)
-	if err == nil && k.User == u && subtle.ConstantTimeCompare(k.Secret.Reveal(), []byte(p.SecretKey)) == 1 {
-		return nil
-	}
-	if err != nil && fault.KindOf(err) != fault.Unauthenticated {
+	_, err := s.deps.Store.FindAccessKey(ctx, p.AccessKey)
+	if err != nil && !errors.Is(err, ErrNoAccessKey) {
 		return err
 	}
-	if err := s.DeleteAccessKey(ctx, Operator(), p.AccessKey); err != nil && !errors.Is(err, ErrNoAccessKey) {
-		return err
+	if err == nil {
+		k, err := s.AccessKey(ctx, p.AccessKey)
+		if err == nil && k.User == u && subtle.ConstantTimeCompare(k.Secret.Reveal(), []byte(p.SecretKey)) == 1 {
+			return nil
+		}
+		if err != nil && fault.KindOf(err) != fault.Unauthenticated {
+			return err
+		}
+		if err := s.DeleteAccessKey(ctx, Operator(), p.AccessKey); err != nil && !errors.Is(err, ErrNoAccessKey) {
+			return err
+		}
 	}
 	_, err = s.CreateAccessKey(ctx, Operator(), NewAccessKey{
 		User: u, Project: project, ID: p.AccessKey, Secret: sensitive.Take([]byte(p.SecretKey)),

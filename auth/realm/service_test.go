@@ -283,7 +283,7 @@ func TestTheGate(t *testing.T) {
 			return err
 		},
 		"give a role": func(who auth.Principal) error {
-			return w.Assign(t.Context(), who, auth.Assignment{Project: w.blue.ID, User: w.alice.ID, Role: w.role("member")})
+			return w.Assign(t.Context(), who, auth.Assignment{Project: w.blue.ID, User: w.admin.ID, Role: w.role("member")})
 		},
 		"make somebody's access key": func(who auth.Principal) error {
 			_, err := w.CreateAccessKey(t.Context(), who, realm.NewAccessKey{User: w.admin.ID})
