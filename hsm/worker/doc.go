@@ -20,7 +20,8 @@
 //	settle.go    retries and verdicts (pkcs11.md §7.2)
 //	pool.go      sessions; find.go handles; template.go attributes
 //	selftest.go  what the token can do, found out by trying
-//	module.go    the real module: why miekg here and crypto11 there
+//	module.go    the real module: why miekg here and crypto11 there; oneshot.go
+//	             why neither, for two calls
 //
 // # Errors
 //

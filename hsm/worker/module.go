@@ -13,7 +13,8 @@ import (
 )
 
 // module is a PKCS#11 library in this process, used through two Go libraries
-// at once. This file and moduledata.go are the only ones that know either.
+// at once. This file and moduledata.go are the only ones that know either; two
+// calls go round both (oneshot.go).
 //
 // crypto11 finds and generates keys: it passes templates on unchanged, and it
 // knows the vendors' own HMAC key types. miekg/pkcs11 does all the rest, the
@@ -35,6 +36,8 @@ type module struct {
 	keys *crypto11.Context // on any token until Use, then on that one
 	path string
 	info cryptoki.Info
+
+	encrypt, decrypt oneShot
 }
 
 // crypto11Sessions is the least it takes: one to hold on to and one to work
@@ -78,7 +81,8 @@ func (m *module) join() error {
 		return failed("C_GetInfo", err)
 	}
 	m.info = describe(info)
-	return nil
+	m.encrypt, m.decrypt, err = findOneShots(m.path)
+	return err
 }
 
 // Close finalises the module. It does not unload it: vendors' threads may go on

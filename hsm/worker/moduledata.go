@@ -9,7 +9,8 @@ import (
 	"github.com/strongroom-kms/strongroom/hsm/worker/cryptoki"
 )
 
-// The rest of module: what happens to data and to objects, all through miekg.
+// The rest of module: what happens to data and to objects, through miekg but
+// for the two calls of oneshot.go.
 
 // gcmTagBits is the longest tag there is, and the only one we accept.
 const gcmTagBits = 128
@@ -34,12 +35,9 @@ func (m *module) Encrypt(s cryptoki.Session, mech cryptoki.Mechanism, key crypto
 	if err := m.ctx.EncryptInit(pkcs11.SessionHandle(s), mm, pkcs11.ObjectHandle(key)); err != nil {
 		return nil, nil, failed("C_EncryptInit", err)
 	}
-	out, err = m.ctx.Encrypt(pkcs11.SessionHandle(s), in)
-	if err != nil {
-		return nil, nil, failed("C_Encrypt", err)
-	}
-	if params == nil {
-		return out, mech.IV, nil
+	out, err = m.encrypt.run("C_Encrypt", s, in)
+	if err != nil || params == nil {
+		return out, mech.IV, err
 	}
 	return out, params.IV(), nil
 }
@@ -51,8 +49,7 @@ func (m *module) Decrypt(s cryptoki.Session, mech cryptoki.Mechanism, key crypto
 	if err := m.ctx.DecryptInit(pkcs11.SessionHandle(s), mm, pkcs11.ObjectHandle(key)); err != nil {
 		return nil, failed("C_DecryptInit", err)
 	}
-	out, err := m.ctx.Decrypt(pkcs11.SessionHandle(s), in)
-	return out, failed("C_Decrypt", err)
+	return m.decrypt.run("C_Decrypt", s, in)
 }
 
 // Sign implements cryptoki.Module.
