@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/gorilla/mux"
 	"go.uber.org/zap"
 
@@ -211,7 +212,7 @@ func TestSecretsOfTheOtherFamily(t *testing.T) {
 		t.Fatal(err)
 	}
 	found.Secret.State = secret.Disabled
-	if err := w.store.Apply(t.Context(), secret.Change{Secret: found.Secret}, audit.Event{}); err != nil {
+	if err := w.store.Apply(t.Context(), secret.Change{Secret: found.Secret}, audit.Event{ID: uuid.NewString(), At: w.clock.now(), Project: projectP}); err != nil {
 		t.Fatal(err)
 	}
 	for _, r := range []row{
