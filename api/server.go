@@ -14,22 +14,17 @@ import (
 	"go.uber.org/zap"
 )
 
-// Limits of one connection. A client that is slower than this is cut off; the
-// largest legitimate body is 12 MiB (aksk-signing.md §4.6).
-const (
-	readHeaderTimeout = 10 * time.Second
-	readTimeout       = 60 * time.Second
-	writeTimeout      = 60 * time.Second
-	idleTimeout       = 120 * time.Second
-	maxHeader         = 1 << 20 // bytes
-)
-
 // Listener is one address with what it serves.
 type Listener struct {
 	Name    string
 	Address string
 	TLS     *tls.Config // nil: plain HTTP
 	Handler http.Handler
+
+	// A client that is slower than this is cut off; zero means no limit.
+	ReadHeaderTimeout, ReadTimeout, WriteTimeout, IdleTimeout time.Duration
+
+	MaxHeader int // bytes; 0: net/http's default
 }
 
 // Server serves a number of listeners as one.
@@ -58,11 +53,11 @@ func Listen(listeners []Listener, logger *zap.Logger) (*Server, error) {
 		s.running = append(s.running, &running{l, socket, &http.Server{
 			Handler:           l.Handler,
 			TLSConfig:         l.TLS,
-			ReadHeaderTimeout: readHeaderTimeout,
-			ReadTimeout:       readTimeout,
-			WriteTimeout:      writeTimeout,
-			IdleTimeout:       idleTimeout,
-			MaxHeaderBytes:    maxHeader,
+			ReadHeaderTimeout: l.ReadHeaderTimeout,
+			ReadTimeout:       l.ReadTimeout,
+			WriteTimeout:      l.WriteTimeout,
+			IdleTimeout:       l.IdleTimeout,
+			MaxHeaderBytes:    l.MaxHeader,
 			ErrorLog:          log.New(connectionLog{logger.With(zap.String("listener", l.Name))}, "", 0),
 		}})
 	}

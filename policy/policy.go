@@ -52,6 +52,7 @@ const (
 	KeyCreate      Action = "key.create"      // a master key
 	DataKeyCreate  Action = "datakey.create"  // sealing under a master key named by the caller
 	DataKeyOpen    Action = "datakey.open"    // opening what was sealed under such a key
+	ProjectEnter   Action = "project.enter"   // a path of another project; no rule allows it
 	IdentityRead   Action = "identity.read"   // users, projects, roles, assignments
 	IdentityManage Action = "identity.manage" //
 )
@@ -77,6 +78,7 @@ var names = map[Action]struct{ keyManager, huawei, identity string }{
 	KeyCreate:      {"", "kms:cmk:create", ""},
 	DataKeyCreate:  {"", "kms:dek:create", ""},
 	DataKeyOpen:    {"", "kms:dek:crypto", ""},
+	ProjectEnter:   {},
 	IdentityRead:   {"", "", "identity:read"},
 	IdentityManage: {"", "", "identity:manage"},
 }
@@ -123,5 +125,5 @@ type Target struct {
 // Decision is the answer. The zero value refuses.
 type Decision struct {
 	Allowed bool
-	Rules   []string // the rules that decided; empty where none allowed it
+	Rules   []string // the rules that decided; empty where no rule allowed it
 }

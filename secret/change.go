@@ -38,6 +38,11 @@ func (l *Located) AddVersion(ctx context.Context, in NewVersion) (Version, error
 	if in.ExpiresAt != nil && !in.ExpiresAt.After(l.s.now()) {
 		return Version{}, ErrExpiresPast
 	}
+	if in.Fits != nil {
+		if err := in.Fits(l.found.Secret.Kind, l.found.Secret.Rotation); err != nil {
+			return Version{}, err
+		}
+	}
 	return l.add(ctx, ev, in, func(f Found) error { return f.Secret.usable() })
 }
 
@@ -170,9 +175,15 @@ func (l *Located) DropStage(ctx context.Context, name Stage) error {
 	return err
 }
 
+// CurrentVersion in place of a version's number means the current one.
+const CurrentVersion = -1
+
 // SetExpiry changes when a version expires; nil clears it. Locate the secret
 // with Want.Versions.
 func (l *Located) SetExpiry(ctx context.Context, version int, at *time.Time) (Version, error) {
+	if version == CurrentVersion {
+		version = l.found.Secret.Current.Version
+	}
 	ev, err := l.admit(ctx, policy.VersionUpdate, Version{Number: version}.Label(), "")
 	if err != nil {
 		return Version{}, err

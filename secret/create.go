@@ -49,7 +49,7 @@ func (s *Service) Create(ctx context.Context, who auth.Principal, in New) (Secre
 	}
 	for range tries {
 		v, err := s.seal(ctx, sec, 1, under, in.Payload, in.ContentType)
-		if errors.Is(err, envelope.ErrNoMasterKey) && !s.deps.StrictKeys {
+		if errors.Is(err, envelope.ErrNoMasterKey) && !s.deps.StrictKeys && under.IsID() {
 			if err = s.makeKey(ctx, who, sec, under); err == nil {
 				v, err = s.seal(ctx, sec, 1, under, in.Payload, in.ContentType)
 			}

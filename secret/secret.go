@@ -205,6 +205,9 @@ type NewVersion struct {
 	ContentType string
 	ExpiresAt   *time.Time
 	Stages      []Stage // empty: Current
+	// Fits, where set, says why the payload is no value for a secret of this
+	// kind and rotation: both are known only once the secret is found.
+	Fits func(kind string, r Rotation) error
 }
 
 // Handle is how a caller names a secret.

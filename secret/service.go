@@ -86,6 +86,10 @@ func (s *Service) miss(ctx context.Context, who auth.Principal, act policy.Actio
 	return s.refuse(ctx, ev.As(audit.Missing), ErrNotFound)
 }
 
+// Handle is what CSMS calls the secret. It is part of most answers, and says
+// no more than what the caller named.
+func (l *Located) Handle() string { return l.found.Secret.Handle }
+
 // May asks the gate for act, for dialects that answer a refusal before they
 // look at the rest of a request. The operation asks all the same.
 func (l *Located) May(ctx context.Context, act policy.Action) error {
@@ -129,6 +133,13 @@ func (s *Service) admit(ctx context.Context, who auth.Principal, act policy.Acti
 		return ev, s.refuse(ctx, ev, ErrDenied)
 	}
 	return ev, nil
+}
+
+// Trespass records that a caller asked for what is in another project's path,
+// and returns why the answer is no. Such a request never reaches an operation.
+func (s *Service) Trespass(ctx context.Context, who auth.Principal, p auth.ProjectID, why error) error {
+	t := policy.Target{Kind: "project", Project: string(p), ID: string(p)}
+	return s.refuse(ctx, audit.New(s.deps.NewEventID(), s.now(), who, policy.ProjectEnter, t, policy.Decision{}), why)
 }
 
 // refuse records why something was not done, and returns why.

@@ -139,12 +139,15 @@ func (a *API) identify(r *http.Request) (auth.Principal, error) {
 	} else if who, err = a.holder(r); err == nil && (who.Project == "" || who.Project != project) {
 		err = errForeignProject
 	}
-	if err != nil {
-		return auth.Principal{}, err
-	}
 	who.Family = policy.Huawei
 	who.Request = wire.RequestID(r.Context())
 	who.From = remote(r)
+	if errors.Is(err, errForeignProject) {
+		err = a.Secrets.Trespass(r.Context(), who, project, err)
+	}
+	if err != nil {
+		return auth.Principal{}, err
+	}
 	return who, nil
 }
 
@@ -155,13 +158,18 @@ func (a *API) bySignature(r *http.Request, project auth.ProjectID) (auth.Princip
 	}
 	// Only a signed header is the client's word; anybody can add another.
 	if aksk.Covers(r, "x-project-id") && r.Header.Get("X-Project-Id") != string(project) || !plausible(project) {
-		return auth.Principal{}, errForeignProject
+		return signer(key), errForeignProject
 	}
 	who, err := a.Identity.InProject(r.Context(), key, project)
 	if fault.KindOf(err) == fault.Denied {
-		return auth.Principal{}, fault.Wrap(fault.Denied, errForeignProject.Public, errors.Join(errForeignProject, err))
+		return signer(key), fault.Wrap(fault.Denied, errForeignProject.Public, errors.Join(errForeignProject, err))
 	}
 	return who, err
+}
+
+// signer is who a key belongs to, in no project.
+func signer(k auth.AccessKey) auth.Principal {
+	return auth.Principal{User: k.User, Method: auth.BySignature, Credential: k.ID}
 }
 
 // plausible reports whether p may be a project at all. Nothing else goes to a

@@ -10,6 +10,7 @@ import (
 	"github.com/strongroom-kms/strongroom/auth"
 	"github.com/strongroom-kms/strongroom/policy"
 	"github.com/strongroom-kms/strongroom/secret"
+	"github.com/strongroom-kms/strongroom/sensitive"
 )
 
 // Limits of free texts, in bytes.
@@ -99,14 +100,8 @@ func attributes(in secret.New) error {
 	if err := rotationConfigText(in.Rotation.Config); err != nil {
 		return err
 	}
-	if in.Kind != common {
-		c, err := parseRotationConfig(in.Rotation.Config)
-		if err != nil {
-			return err
-		}
-		if err := accounts(in.Payload, c); err != nil {
-			return err
-		}
+	if err := fits(in.Payload, in.Kind, in.Rotation.Config); err != nil {
+		return err
 	}
 	if err := rotates(in.Rotation.Auto, in.Rotation.Period); err != nil {
 		return err
@@ -115,6 +110,19 @@ func attributes(in secret.New) error {
 		return err
 	}
 	return short("enterprise_project_id", in.EnterpriseProject, maxEnterprise)
+}
+
+// fits checks that a value is one for a secret of this type: that of a
+// database's account has a form of its own.
+func fits(value sensitive.Bytes, kind, config string) error {
+	if kind == common || kind == "" { // Barbican's secrets have none
+		return nil
+	}
+	c, err := parseRotationConfig(config)
+	if err != nil {
+		return err
+	}
+	return accounts(value, c)
 }
 
 // rotates checks a rotation as far as one request tells; what it leaves out

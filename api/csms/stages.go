@@ -26,7 +26,7 @@ func (a *API) showStage(w http.ResponseWriter, r *http.Request, who auth.Princip
 	if err != nil {
 		return err
 	}
-	reply(w, http.StatusOK, stageAnswer{stageOf(name, mark, pathName(r))})
+	reply(w, http.StatusOK, stageAnswer{stageOf(name, mark, l.Handle())})
 	return nil
 }
 
@@ -46,7 +46,7 @@ func (a *API) updateStage(w http.ResponseWriter, r *http.Request, who auth.Princ
 	if err != nil {
 		return err
 	}
-	reply(w, http.StatusOK, stageAnswer{stageOf(name, mark, pathName(r))})
+	reply(w, http.StatusOK, stageAnswer{stageOf(name, mark, l.Handle())})
 	return nil
 }
 

@@ -1,7 +1,6 @@
 package csms
 
 import (
-	"context"
 	"net/http"
 	"time"
 
@@ -32,7 +31,7 @@ func (a *API) addVersion(w http.ResponseWriter, r *http.Request, who auth.Princi
 	if err != nil {
 		return err
 	}
-	reply(w, http.StatusOK, metadataAnswer{metadataOf(v, pathName(r))})
+	reply(w, http.StatusOK, metadataAnswer{metadataOf(v, l.Handle())})
 	return nil
 }
 
@@ -48,6 +47,7 @@ func (a *API) newVersion(f *fields) (in secret.NewVersion, err error) {
 	if in.Stages, err = stagesNamed(stages); err != nil || outOfRange != nil {
 		return in, firstOf(err, outOfRange)
 	}
+	in.Fits = func(kind string, r secret.Rotation) error { return fits(in.Payload, kind, r.Config) }
 	if expire != nil {
 		in.ExpiresAt, err = expiry(*expire)
 	}
@@ -93,7 +93,7 @@ func (a *API) listVersions(w http.ResponseWriter, r *http.Request, who auth.Prin
 		if more = len(keys) == limit; more {
 			break
 		}
-		out.Metadatas = append(out.Metadatas, metadataOf(v, pathName(r)))
+		out.Metadatas = append(out.Metadatas, metadataOf(v, l.Handle()))
 		keys = append(keys, v.Label())
 	}
 	out.PageInfo = page(keys, more)
@@ -159,15 +159,19 @@ func (a *API) updateVersion(w http.ResponseWriter, r *http.Request, who auth.Pri
 	if err != nil {
 		return sooner(r.Context(), l, act, err)
 	}
-	number, err := numberOf(r.Context(), l, mux.Vars(r)["version_id"])
-	if err != nil {
-		return sooner(r.Context(), l, act, err)
+	id := mux.Vars(r)["version_id"]
+	number := versionNumber(id)
+	switch {
+	case id == latest:
+		number = secret.CurrentVersion
+	case number == 0:
+		return sooner(r.Context(), l, act, secret.ErrNoVersion)
 	}
 	v, err := l.SetExpiry(r.Context(), number, at)
 	if err != nil {
 		return err
 	}
-	reply(w, http.StatusOK, metadataAnswer{metadataOf(v, pathName(r))})
+	reply(w, http.StatusOK, metadataAnswer{metadataOf(v, l.Handle())})
 	return nil
 }
 
@@ -184,21 +188,4 @@ func newExpiry(r *http.Request) (*time.Time, error) {
 		return nil, missing("expire_time")
 	}
 	return expiry(*n)
-}
-
-// numberOf is the number of a version that is to be changed. Who says latest
-// learns which one that is, and so needs the right to show the secret.
-func numberOf(ctx context.Context, l *secret.Located, id string) (int, error) {
-	n := versionNumber(id)
-	if id == latest {
-		sec, err := l.Show(ctx)
-		if err != nil {
-			return 0, err
-		}
-		n = sec.Current.Version
-	}
-	if n == 0 {
-		return 0, secret.ErrNoVersion
-	}
-	return n, nil
 }

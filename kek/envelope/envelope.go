@@ -23,6 +23,22 @@ import (
 // MasterKey names a master key: its UUID or its alias, unique in its project.
 type MasterKey string
 
+// IsID reports whether the name is a UUID in its one canonical spelling; any
+// other name is an alias.
+func (k MasterKey) IsID() bool {
+	if len(k) != 36 {
+		return false
+	}
+	for i, c := range []byte(k) {
+		dash := i == 8 || i == 13 || i == 18 || i == 23
+		hex := c >= '0' && c <= '9' || c >= 'a' && c <= 'f'
+		if dash != (c == '-') || !dash && !hex {
+			return false
+		}
+	}
+	return true
+}
+
 // Default is the alias of the master key that every project has from its first
 // use on.
 const Default MasterKey = "csms/default"
