@@ -105,7 +105,7 @@ func TestOpenStackCommand(t *testing.T) {
 	}
 	ref = strings.TrimSpace(run(t, s, "openstack", "secret", "store", "--file", file, "-f", "value", "-c", "Secret href"))
 	back := filepath.Join(t.TempDir(), "back")
-	run(t, s, "openstack", "secret", "get", ref, "--file", back)
+	run(t, s, "openstack", "secret", "get", ref, "--file", back, "--payload_content_type", "application/octet-stream")
 	if b, err := os.ReadFile(back); err != nil || string(b) != "\x00\x01\x02\xff" {
 		t.Errorf("file came back as %x, %v", b, err)
 	}
@@ -124,7 +124,7 @@ func TestOpenStackIdentityCommands(t *testing.T) {
 		"openstack user create --password pw --project gamma gina",
 		"openstack role add --user gina --project gamma creator",
 		"openstack role assignment list --names --project gamma",
-		"OS_USERNAME=gina OS_PASSWORD=pw OS_PROJECT_NAME=gamma openstack secret store --name g --payload x",
+		"unset OS_PROJECT_ID; OS_USERNAME=gina OS_PASSWORD=pw OS_PROJECT_NAME=gamma openstack secret store --name g --payload x",
 		"openstack role remove --user gina --project gamma creator",
 		"openstack user set --password new gina",
 		"openstack user delete gina",

@@ -112,7 +112,18 @@ func (p *parts) csms(log *zap.Logger) *csms.API {
 }
 
 func (p *parts) identity(log *zap.Logger, alone bool) *identity.API {
-	return nil
+	return &identity.API{
+		Realm:    p.realm,
+		Verifier: p.verifier,
+		Catalog: identity.Catalog{
+			Region:     p.cfg.Identity.Region,
+			KeyManager: p.cfg.Identity.Endpoints.KeyManager,
+			CSMS:       p.cfg.Identity.Endpoints.CSMS,
+			Identity:   p.cfg.Identity.Endpoints.Identity,
+		},
+		Alone: alone,
+		Log:   log,
+	}
 }
 
 func (p *parts) admin() *admin.API {

@@ -51,6 +51,9 @@ func (p *parts) serve(ctx context.Context, load func() (configs.Config, error), 
 	if err := p.db.Ready(ctx); err != nil {
 		return fmt.Errorf("database: %w", err)
 	}
+	if err := p.realm.Bootstrap(ctx); err != nil {
+		return fmt.Errorf("make the built-in roles: %w", err)
+	}
 	l, err := p.listen()
 	if err != nil {
 		return err
