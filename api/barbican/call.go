@@ -57,7 +57,7 @@ func (a *API) begin(h handler) wire.Handler {
 		w.Header().Set("Vary", "OpenStack-API-Version")
 		c := &call{api: a, w: w, r: r, who: who, version: v, project: projectInPath(r.URL.Path)}
 		if c.project != "" && c.project != who.Project {
-			return errForeignPath
+			return a.Secrets.Trespass(r.Context(), who, c.project, errForeignPath)
 		}
 		return h(c)
 	}
