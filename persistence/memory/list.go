@@ -27,7 +27,11 @@ func (st *Store) List(ctx context.Context, p auth.ProjectID, q secret.Query, now
 	}
 	found := slices.DeleteFunc(st.living(p, now, order), func(s secret.Secret) bool { return !matches(s, q) })
 	page := found[min(q.Offset, len(found)):]
-	return page[:min(q.Limit, len(page))], len(found), nil
+	page = page[:min(q.Limit, len(page))]
+	for i := range page {
+		page[i].Handle = ownHandle(page[i])
+	}
+	return page, len(found), nil
 }
 
 func matches(s secret.Secret, q secret.Query) bool {
@@ -156,6 +160,14 @@ func (st *Store) listed(p auth.ProjectID, name string, now time.Time) []secret.S
 	return out
 }
 
+// ownHandle is by what s goes where nobody looked at its neighbours.
+func ownHandle(s secret.Secret) string {
+	if s.Family == policy.Huawei {
+		return *s.Name
+	}
+	return string(s.ID)
+}
+
 // handle is what CSMS calls s.
 func (st *Store) handle(s secret.Secret, now time.Time) string {
 	name := listedAs(s)
@@ -196,6 +208,7 @@ func (st *Store) ListNamed(ctx context.Context, p auth.ProjectID, q secret.Named
 	for _, s := range st.living(p, now, order) {
 		after := cmp.Or(strings.Compare(listedAs(s), name), cmp.Compare(s.ID, id)) > 0
 		if after && (q.Event == "" || s.Event == q.Event) && len(page) <= q.Limit {
+			s.Handle = st.handle(s, now)
 			page = append(page, s)
 		}
 	}

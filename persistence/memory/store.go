@@ -156,7 +156,10 @@ func (st *Store) Find(ctx context.Context, h secret.Handle, want secret.Want, no
 		return secret.Found{}, err
 	}
 	f := secret.Found{Secret: copied(r.secret)}
-	f.Secret.Handle = st.handle(r.secret, now)
+	f.Secret.Handle = ownHandle(r.secret)
+	if h.ID == "" {
+		f.Secret.Handle = st.handle(r.secret, now)
+	}
 	if want.Sealed {
 		if v := r.versions[r.wanted(want)]; v != nil {
 			f.Version = *stored(*v)
@@ -223,9 +226,7 @@ func (st *Store) living(p auth.ProjectID, now time.Time, compare func(a, b secre
 	var out []secret.Secret
 	for _, r := range st.secrets {
 		if r.secret.Project == p && alive(r.secret, now) {
-			s := copied(r.secret)
-			s.Handle = st.handle(s, now)
-			out = append(out, s)
+			out = append(out, copied(r.secret))
 		}
 	}
 	slices.SortFunc(out, compare)

@@ -20,16 +20,24 @@ func alive(s, now string) string {
 		s + ".delete_at IS NULL OR " + s + ".delete_at > " + now + ")"
 }
 
-// secretColumns is everything of the secret s, in the order in which secretRow
-// scans it. A Barbican secret that is listed as another one is, too, goes by
-// its UUID.
-func secretColumns(now string) string {
-	return `
-		s.id, s.project, s.family, s.name,
-		CASE WHEN s.family = 'huawei' OR s.name IS NULL OR NOT EXISTS (
+// ownHandle is by what the secret s goes where nobody looked at its neighbours:
+// CSMS's own by their names, others by their UUIDs, which always work.
+const ownHandle = `CASE WHEN s.family = 'huawei' THEN s.listed_as ELSE s.id::text END`
+
+// csmsHandle is what CSMS calls the secret s: one of Barbican that is listed as
+// another one is, too, goes by its UUID.
+func csmsHandle(now string) string {
+	return `CASE WHEN s.family = 'huawei' OR s.name IS NULL OR NOT EXISTS (
 				SELECT FROM secrets o
 				WHERE o.project = s.project AND o.listed_as = s.listed_as AND o.id <> s.id AND ` + alive("o", now) + `)
-			THEN s.listed_as ELSE s.id::text END,
+			THEN s.listed_as ELSE s.id::text END`
+}
+
+// secretColumns is everything of the secret s, in the order in which secretRow
+// scans it.
+func secretColumns(handle string) string {
+	return `
+		s.id, s.project, s.family, s.name, ` + handle + `,
 		s.type, s.algorithm, s.mode, s.bit_length, s.expiration, s.creator,
 		s.state, s.description, s.kind, s.master_key, s.delete_at,
 		s.auto_rotation, s.rotation_period, s.rotation_config, s.rotation_func_urn, s.rotated_at, s.rotate_at,

@@ -93,8 +93,12 @@ func (f findShape) text() string {
 		byStage: `(SELECT t.version FROM secret_stages t
 			WHERE t.project = s.project AND t.secret = s.id AND t.name = ` + p + `)`,
 	}
+	handle := ownHandle
+	if f.handle == named {
+		handle = csmsHandle("$2")
+	}
 	text := `
-		SELECT ` + secretColumns("$2")
+		SELECT ` + secretColumns(handle)
 	if f.version != noVersion {
 		text += `,
 			v.number, v.content_type, v.created_at, v.expires_at, v.wrapped_dek, v.body,

@@ -63,7 +63,7 @@ func (db *DB) List(ctx context.Context, p auth.ProjectID, q secret.Query, now ti
 func listBuilders(p auth.ProjectID, q secret.Query, now time.Time) (count, page *sqlbuilder.SelectBuilder, err error) {
 	count = sqlbuilder.PostgreSQL.NewSelectBuilder().Select("count(*)").From("secrets s")
 	page = sqlbuilder.PostgreSQL.NewSelectBuilder()
-	page.Select("("+page.Var(count)+")", secretColumns(page.Var(now))).From("secrets s")
+	page.Select("("+page.Var(count)+")", secretColumns(ownHandle)).From("secrets s")
 	for _, b := range []*sqlbuilder.SelectBuilder{count, page} {
 		if err := filter(b, p, q, now); err != nil {
 			return nil, nil, err

@@ -38,7 +38,7 @@ func listNamedText(event string) string {
 			SELECT p.listed_as, p.id FROM secrets p
 			WHERE p.project = $1 AND p.id = ` + byHandle("$1", "$3", "$4", "$2") + `
 		)
-		SELECT ` + secretColumns("$2") + `
+		SELECT ` + secretColumns(csmsHandle("$2")) + `
 		FROM secrets s
 		WHERE s.project = $1 AND ` + alive("s", "$2") + event + `
 		  AND (s.listed_as, s.id) > (
