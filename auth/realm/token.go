@@ -4,7 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
-	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -67,13 +67,14 @@ var errUnauthenticated = fault.New(fault.Unauthenticated, "The request you have 
 
 const tokenBytes = 32 // of randomness
 
-var tokenLen = base64.RawURLEncoding.EncodedLen(tokenBytes)
+var tokenLen = hex.EncodedLen(tokenBytes)
 
-// newToken makes an access token: letters, digits, - and _.
+// newToken makes an access token. Its digits are hexadecimal: one that begins
+// with a dash would be an option on a command line.
 func newToken() (sensitive.Bytes, Digest) {
 	raw := make([]byte, tokenBytes)
 	_, _ = rand.Read(raw) // never fails since Go 1.24: it ends the process instead
-	token := base64.RawURLEncoding.AppendEncode(nil, raw)
+	token := hex.AppendEncode(nil, raw)
 	clear(raw)
 	return sensitive.Take(token), sha256.Sum256(token)
 }
