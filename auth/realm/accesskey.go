@@ -52,6 +52,7 @@ func (s *Service) openKey(id string) func(context.Context) (auth.AccessKey, erro
 		if err != nil {
 			return auth.AccessKey{}, fmt.Errorf("find access key: %w", err)
 		}
+		k.Enabled = k.Enabled && k.UserEnabled
 		if k.Enabled {
 			k.Secret, err = s.deps.Sealer.Open(ctx, k.Sealed, keyPlace(k.AccessKey))
 			if err != nil {

@@ -152,7 +152,8 @@ type Tokens interface {
 // SealedKey is an access key as it is kept: Secret is empty, Sealed has it.
 type SealedKey struct {
 	auth.AccessKey
-	Sealed envelope.Sealed
+	UserEnabled bool // of its user; only read
+	Sealed      envelope.Sealed
 }
 
 // AccessKeys keeps access keys.
@@ -160,8 +161,7 @@ type AccessKeys interface {
 	// AddAccessKey: ErrKeyTaken, ErrNoUser, ErrNoProject; envelope.ErrKEKGone
 	// where the KEK stopped being active since the secret was sealed.
 	AddAccessKey(ctx context.Context, k SealedKey, ev audit.Event) error
-	// FindAccessKey finds a key whatever is disabled; Enabled is false where
-	// the key or its user is: ErrNoAccessKey.
+	// FindAccessKey finds a key whatever is disabled: ErrNoAccessKey.
 	FindAccessKey(ctx context.Context, id string) (SealedKey, error)
 	// UpdateAccessKey changes Enabled and Description: ErrNoAccessKey.
 	UpdateAccessKey(ctx context.Context, k auth.AccessKey, ev audit.Event) error

@@ -1,6 +1,7 @@
 package realm
 
 import (
+	"math"
 	"sync"
 	"time"
 
@@ -63,26 +64,22 @@ func (t *throttle) succeed(name string) {
 	delete(t.by, name)
 }
 
-// makeRoom forgets old counts, and if there are none, one of those that lock
-// nobody yet, so that a flood of names does not unlock any. mu is held.
+// makeRoom forgets old counts, then half of those that lock nobody yet, so
+// that a flood of names does not unlock any; locks go last. mu is held.
 func (t *throttle) makeRoom(now time.Time) {
 	for name, g := range t.by {
 		if !now.Before(g.last.Add(lockFor)) {
 			delete(t.by, name)
 		}
 	}
-	for name, g := range t.by {
-		if len(t.by) < maxGuessers {
-			return
+	for _, spare := range []int{maxGuesses, math.MaxInt} {
+		for name, g := range t.by {
+			if len(t.by) <= maxGuessers/2 {
+				return
+			}
+			if g.failed < spare {
+				delete(t.by, name)
+			}
 		}
-		if g.failed < maxGuesses {
-			delete(t.by, name)
-		}
-	}
-	for name := range t.by {
-		if len(t.by) < maxGuessers {
-			return
-		}
-		delete(t.by, name)
 	}
 }

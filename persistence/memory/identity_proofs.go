@@ -122,7 +122,7 @@ func (r *Realm) FindAccessKey(ctx context.Context, id string) (realm.SealedKey, 
 	if !ok {
 		return realm.SealedKey{}, realm.ErrNoAccessKey
 	}
-	k.Enabled = k.Enabled && r.users[k.User].User.Enabled
+	k.UserEnabled = r.users[k.User].User.Enabled
 	return k, nil
 }
 

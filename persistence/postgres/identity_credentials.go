@@ -44,7 +44,7 @@ func (db *DB) FindAccessKey(ctx context.Context, id string) (realm.SealedKey, er
 	var k realm.SealedKey
 	e := &k.Sealed
 	err := db.row(ctx, "access_key_find", `
-		SELECT a.project, a.id, a.user_id, a.confined, a.enabled AND u.enabled, a.description, a.created_at,
+		SELECT a.project, a.id, a.user_id, a.confined, a.enabled, u.enabled, a.description, a.created_at,
 		       a.wrapped_dek, a.body, k.id, k.master_key, k.format, m.is_default, k.canary,
 		       m.state = 'enabled' AND NOT k.disabled AND k.state IN ('active', 'decrypt-only')
 		FROM access_key_directory d
@@ -53,7 +53,7 @@ func (db *DB) FindAccessKey(ctx context.Context, id string) (realm.SealedKey, er
 		JOIN keks k ON k.project = a.project AND k.id = a.kek
 		JOIN master_keys m ON m.project = k.project AND m.id = k.master_key
 		WHERE d.id = $1`, id).Scan(
-		&k.Project, &k.ID, &k.User, &k.Confined, &k.Enabled, &k.Description, &k.CreatedAt,
+		&k.Project, &k.ID, &k.User, &k.Confined, &k.Enabled, &k.UserEnabled, &k.Description, &k.CreatedAt,
 		&e.WrappedDEK, &e.Body, &e.KEK.ID, &e.KEK.MasterKey, &e.KEK.Format, &e.KEK.Default, &e.KEK.Canary, &e.KEK.Usable)
 	k.CreatedAt = k.CreatedAt.UTC()
 	if errors.Is(err, sql.ErrNoRows) {

@@ -191,7 +191,8 @@ func accessKeysKeepWhatTheyWere(t *testing.T, p *people) {
 	p.ok(p.store.UpdateUser(p.ctx, p.bob, nil, event()))
 	got, err = p.store.FindAccessKey(p.ctx, "AKBOB1")
 	p.ok(err)
-	same(t, "enabled, of a disabled user", got.Enabled, false)
+	same(t, "the key of a disabled user", got.Enabled, true)
+	same(t, "its disabled user", got.UserEnabled, false)
 
 	p.ok(p.store.DeleteAccessKey(p.ctx, k.ID, event()))
 	_, err = p.store.FindAccessKey(p.ctx, k.ID)
