@@ -58,7 +58,7 @@ type Observer struct {
 	// Operation is one operation sent to a worker. class is ok, or a class of
 	// pkcs11.md §7.2, or timeout.
 	Operation func(op, class string, took time.Duration)
-	// Respawn is a worker that was replaced.
+	// Respawn is a worker that was started in place of another.
 	Respawn func(token string)
 	// Breaker is a change to closed, open or half-open.
 	Breaker func(token, state string)

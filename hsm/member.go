@@ -84,14 +84,20 @@ func (m *member) came(w *worker) {
 func (m *member) lost(cause error) {
 	m.mu.Lock()
 	m.problem = cause
-	m.respawns++
 	m.mu.Unlock()
 	m.log.Warn("worker lost", zap.Error(cause))
+	m.breaker.failed(time.Now())
+	m.publish()
+}
+
+// respawned counts a worker that was started in place of another.
+func (m *member) respawned() {
+	m.mu.Lock()
+	m.respawns++
+	m.mu.Unlock()
 	if f := m.cfg.Observer.Respawn; f != nil {
 		f(m.src.name)
 	}
-	m.breaker.failed(time.Now())
-	m.publish()
 }
 
 func (m *member) trouble() error {

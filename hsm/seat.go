@@ -19,6 +19,7 @@ type seat struct {
 	member *member
 	log    *zap.Logger
 	worker atomic.Pointer[worker] // nil while none is up
+	taken  bool                   // by some worker before; the supervisor's alone
 }
 
 const (
@@ -87,6 +88,10 @@ func (s *seat) start(ctx context.Context) (*worker, error) {
 	if err != nil {
 		return nil, err
 	}
+	if s.taken {
+		m.respawned()
+	}
+	s.taken = true
 	if err = w.greet(ctx, m.src, m.cfg.StartTimeout); err == nil {
 		err = m.probe(ctx, w, m.recent.list())
 	}

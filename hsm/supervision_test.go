@@ -3,6 +3,7 @@ package hsm_test
 import (
 	"context"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -286,8 +287,8 @@ func TestPINRejectedWhileRunning(t *testing.T) {
 	}
 	eventually(t, 2*time.Second, "PIN is blocked", func() bool { return status(t, tok).PINBlocked })
 	time.Sleep(200 * time.Millisecond)
-	if n := status(t, tok).Respawns; n != 1 {
-		t.Errorf("%d workers lost, want 1: none is started while the PIN is blocked", n)
+	if n := status(t, tok).Respawns; n != 0 {
+		t.Errorf("%d respawns, want none while the PIN is blocked", n)
 	}
 }
 
@@ -324,6 +325,39 @@ func TestBreakerOpensAndCloses(t *testing.T) {
 		t.Errorf("after it was mended: %v", err)
 	}
 	eventually(t, time.Second, "breaker is closed", func() bool { return status(t, tok).Breaker == "closed" })
+}
+
+// A respawn is a worker in place of another: neither the first one of a seat
+// nor the loss of one that nobody replaces.
+func TestRespawnsAreCounted(t *testing.T) {
+	t.Parallel()
+	s := folder(t)
+	cfg := fakeConfig(t, s)
+	cfg.Tokens[0].Workers = 2
+	var told atomic.Int32
+	cfg.Observer.Respawn = func(string) { told.Add(1) }
+	tok := openFake(t, cfg)
+	alive := func(n int) {
+		t.Helper()
+		eventually(t, 5*time.Second, "workers are up", func() bool { return status(t, tok).Workers == n })
+	}
+	alive(2)
+	if n := status(t, tok).Respawns; n != 0 {
+		t.Errorf("%d respawns after the first two workers", n)
+	}
+	for want := 1; want <= 2; want++ {
+		before := tok.PIDs()
+		if err := syscall.Kill(before[0], syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, 5*time.Second, "it is replaced", func() bool {
+			return status(t, tok).Respawns == want && !slices.Contains(tok.PIDs(), before[0])
+		})
+		alive(2)
+	}
+	if n := status(t, tok).Respawns; n != 2 || told.Load() != 2 {
+		t.Errorf("%d respawns, and %d were told, want 2", n, told.Load())
+	}
 }
 
 // Sessions may run out for a while: that is no reason to lose a worker.
