@@ -90,6 +90,7 @@ func BenchmarkList(b *testing.B) {
 
 type workload struct {
 	tb      testing.TB
+	url     string
 	db      *postgres.DB
 	raw     *sql.DB
 	project auth.ProjectID
@@ -98,9 +99,11 @@ type workload struct {
 	body    []byte
 }
 
-func newWorkload(tb testing.TB) *workload {
-	url := pgtest.URL(tb)
-	db, err := postgres.Open(tb.Context(), postgres.Config{URL: url, MaxOpen: 1})
+// newWorkload has one connection, so that there is one backend to look at.
+func newWorkload(tb testing.TB) *workload { return newWorkloadOn(tb, pgtest.URL(tb), 1) }
+
+func newWorkloadOn(tb testing.TB, url string, connections int) *workload {
+	db, err := postgres.Open(tb.Context(), postgres.Config{URL: url, MaxOpen: connections})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -109,7 +112,7 @@ func newWorkload(tb testing.TB) *workload {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { _, _ = db.Close(), raw.Close() })
-	w := &workload{tb: tb, db: db, raw: raw, project: "0123456789abcdef0123456789abcdef", family: policy.KeyManager, body: make([]byte, 1024+28)}
+	w := &workload{tb: tb, url: url, db: db, raw: raw, project: "0123456789abcdef0123456789abcdef", family: policy.KeyManager, body: make([]byte, 1024+28)}
 	mk := kek.NewMasterKey{Project: string(w.project), ID: envelope.MasterKey(uuid.NewString()), Alias: "csms/default", Default: true, CreatedAt: time.Now()}
 	if w.kek, err = db.Prepare(tb.Context(), mk, envelope.KEKID(uuid.NewString()), time.Now().Add(time.Minute)); err != nil {
 		tb.Fatal(err)

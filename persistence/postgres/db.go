@@ -103,6 +103,9 @@ func newConnector(cfg Config) (*connector, error) {
 		// it could gain, and compiling them much more.
 		"plan_cache_mode": "force_generic_plan",
 		"jit":             "off",
+		// A plan is made once per connection, perhaps while a table is empty, and
+		// must be right when it is full.
+		"enable_seqscan": "off",
 	} {
 		if _, ok := settings.Runtime[name]; !ok {
 			settings.Runtime[name] = value

@@ -1,0 +1,290 @@
+-- The tables as the migrations leave them. Written by their test; do not edit.
+
+CREATE TABLE access_key_directory (
+    id text COLLATE "C" NOT NULL,
+    project text COLLATE "C" NOT NULL,
+    CONSTRAINT access_key_directory_pkey PRIMARY KEY (id)
+);
+
+CREATE TABLE access_keys (
+    project text COLLATE "C" NOT NULL,
+    id text COLLATE "C" NOT NULL,
+    user_id text COLLATE "C" NOT NULL,
+    confined boolean NOT NULL,
+    enabled boolean NOT NULL,
+    description text DEFAULT ''::text NOT NULL,
+    kek uuid NOT NULL,
+    wrapped_dek bytea NOT NULL,
+    body bytea NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    CONSTRAINT access_keys_pkey PRIMARY KEY (project, id),
+    CONSTRAINT access_keys_kek FOREIGN KEY (project, kek) REFERENCES keks(project, id),
+    CONSTRAINT access_keys_project FOREIGN KEY (project) REFERENCES projects(id),
+    CONSTRAINT access_keys_user FOREIGN KEY (user_id) REFERENCES users(id)
+);
+CREATE INDEX access_keys_by_kek ON public.access_keys USING btree (project, kek);
+CREATE INDEX access_keys_by_user ON public.access_keys USING btree (user_id);
+
+CREATE TABLE access_tokens (
+    digest bytea NOT NULL,
+    user_id text COLLATE "C" NOT NULL,
+    project text COLLATE "C",
+    methods text NOT NULL,
+    credential text COLLATE "C",
+    audit_id text NOT NULL,
+    user_stamp bigint NOT NULL,
+    project_stamp bigint NOT NULL,
+    issued_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    CONSTRAINT access_tokens_pkey PRIMARY KEY (digest),
+    CONSTRAINT access_tokens_user FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE,
+    CONSTRAINT access_tokens_digest CHECK ((length(digest) = 32))
+);
+CREATE INDEX access_tokens_by_expiry ON public.access_tokens USING btree (expires_at);
+CREATE INDEX access_tokens_by_user ON public.access_tokens USING btree (user_id);
+
+CREATE TABLE application_credential_roles (
+    credential text COLLATE "C" NOT NULL,
+    role_id text COLLATE "C" NOT NULL,
+    CONSTRAINT application_credential_roles_pkey PRIMARY KEY (credential, role_id),
+    CONSTRAINT application_credential_roles_credential FOREIGN KEY (credential) REFERENCES application_credentials(id) ON DELETE CASCADE,
+    CONSTRAINT application_credential_roles_role FOREIGN KEY (role_id) REFERENCES roles(id) ON DELETE CASCADE
+);
+CREATE INDEX application_credential_roles_by_role ON public.application_credential_roles USING btree (role_id);
+
+CREATE TABLE application_credentials (
+    id text COLLATE "C" NOT NULL,
+    user_id text COLLATE "C" NOT NULL,
+    project text COLLATE "C" NOT NULL,
+    name text COLLATE "C" NOT NULL,
+    description text DEFAULT ''::text NOT NULL,
+    secret text NOT NULL,
+    unrestricted boolean NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone,
+    CONSTRAINT application_credentials_pkey PRIMARY KEY (id),
+    CONSTRAINT application_credentials_name UNIQUE (user_id, name),
+    CONSTRAINT application_credentials_project FOREIGN KEY (project) REFERENCES projects(id) ON DELETE CASCADE,
+    CONSTRAINT application_credentials_user FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE
+);
+CREATE INDEX application_credentials_by_project ON public.application_credentials USING btree (project);
+
+CREATE TABLE audit_events (
+    project text COLLATE "C" NOT NULL,
+    id uuid NOT NULL,
+    at timestamp with time zone NOT NULL,
+    event text NOT NULL,
+    CONSTRAINT audit_events_pkey PRIMARY KEY (project, id)
+);
+
+CREATE TABLE keks (
+    project text COLLATE "C" NOT NULL,
+    id uuid NOT NULL,
+    master_key uuid NOT NULL,
+    number integer NOT NULL,
+    state text COLLATE "C" NOT NULL,
+    disabled boolean DEFAULT false NOT NULL,
+    handed_out boolean DEFAULT false NOT NULL,
+    format smallint,
+    canary bytea,
+    check_value bytea,
+    token_label text,
+    token_serial text,
+    wraps_leased bigint DEFAULT 0 NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    pending_until timestamp with time zone,
+    CONSTRAINT keks_pkey PRIMARY KEY (project, id),
+    CONSTRAINT keks_master_key FOREIGN KEY (project, master_key) REFERENCES master_keys(project, id),
+    CONSTRAINT keks_known CHECK (((state = 'pending'::text) OR ((format IS NOT NULL) AND (canary IS NOT NULL)))),
+    CONSTRAINT keks_number CHECK ((number >= 1)),
+    CONSTRAINT keks_owned CHECK (((state = 'pending'::text) = (pending_until IS NOT NULL))),
+    CONSTRAINT keks_state CHECK ((state = ANY (ARRAY['pending'::text, 'active'::text, 'decrypt-only'::text, 'retired'::text, 'scheduled'::text, 'destroying'::text, 'destroyed'::text]))),
+    CONSTRAINT keks_wraps CHECK (((wraps_leased >= 0) AND (wraps_leased <= '4294967296'::bigint)))
+);
+CREATE UNIQUE INDEX keks_one_active ON public.keks USING btree (project, master_key) WHERE (state = 'active'::text);
+CREATE UNIQUE INDEX keks_one_number ON public.keks USING btree (project, master_key, number) WHERE (state <> 'pending'::text);
+CREATE INDEX keks_pending ON public.keks USING btree (project, master_key) WHERE (state = 'pending'::text);
+
+CREATE TABLE master_key_directory (
+    id uuid NOT NULL,
+    project text COLLATE "C" NOT NULL,
+    destroyed boolean DEFAULT false NOT NULL,
+    CONSTRAINT master_key_directory_pkey PRIMARY KEY (id)
+);
+
+CREATE TABLE master_keys (
+    project text COLLATE "C" NOT NULL,
+    id uuid NOT NULL,
+    alias text COLLATE "C" NOT NULL,
+    state text COLLATE "C" DEFAULT 'enabled'::text NOT NULL,
+    spec text COLLATE "C" DEFAULT 'AES_256'::text NOT NULL,
+    usage text COLLATE "C" DEFAULT 'ENCRYPT_DECRYPT'::text NOT NULL,
+    is_default boolean DEFAULT false NOT NULL,
+    description text DEFAULT ''::text NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    CONSTRAINT master_keys_pkey PRIMARY KEY (project, id),
+    CONSTRAINT master_keys_alias_in_project UNIQUE (project, alias),
+    CONSTRAINT master_keys_state CHECK ((state = ANY (ARRAY['enabled'::text, 'disabled'::text, 'pending_deletion'::text, 'pending_import'::text])))
+);
+CREATE UNIQUE INDEX master_keys_one_default ON public.master_keys USING btree (project) WHERE is_default;
+
+CREATE TABLE projects (
+    id text COLLATE "C" NOT NULL,
+    name text COLLATE "C" NOT NULL,
+    description text DEFAULT ''::text NOT NULL,
+    enabled boolean NOT NULL,
+    is_domain boolean DEFAULT false NOT NULL,
+    stamp bigint DEFAULT 0 NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    CONSTRAINT projects_pkey PRIMARY KEY (id)
+);
+CREATE UNIQUE INDEX projects_name ON public.projects USING btree (name) WHERE (NOT is_domain);
+
+CREATE TABLE role_assignments (
+    project text COLLATE "C" NOT NULL,
+    user_id text COLLATE "C" NOT NULL,
+    role_id text COLLATE "C" NOT NULL,
+    CONSTRAINT role_assignments_pkey PRIMARY KEY (project, user_id, role_id),
+    CONSTRAINT role_assignments_project FOREIGN KEY (project) REFERENCES projects(id) ON DELETE CASCADE,
+    CONSTRAINT role_assignments_role FOREIGN KEY (role_id) REFERENCES roles(id) ON DELETE CASCADE,
+    CONSTRAINT role_assignments_user FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE
+);
+CREATE INDEX role_assignments_by_role ON public.role_assignments USING btree (role_id);
+CREATE INDEX role_assignments_by_user ON public.role_assignments USING btree (user_id, project);
+
+CREATE TABLE roles (
+    id text COLLATE "C" NOT NULL,
+    name text COLLATE "C" NOT NULL,
+    description text DEFAULT ''::text NOT NULL,
+    CONSTRAINT roles_pkey PRIMARY KEY (id),
+    CONSTRAINT roles_name UNIQUE (name),
+    CONSTRAINT roles_lower_case CHECK ((name = lower(name)))
+);
+
+CREATE TABLE secret_directory (
+    id uuid NOT NULL,
+    project text COLLATE "C" NOT NULL,
+    CONSTRAINT secret_directory_pkey PRIMARY KEY (id)
+);
+
+CREATE TABLE secret_events (
+    project text COLLATE "C" NOT NULL,
+    name text COLLATE "C" NOT NULL,
+    id uuid NOT NULL,
+    types text[] NOT NULL,
+    state text COLLATE "C" NOT NULL,
+    target_type text NOT NULL,
+    target_id text NOT NULL,
+    target_name text NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    CONSTRAINT secret_events_pkey PRIMARY KEY (project, name),
+    CONSTRAINT secret_events_state CHECK ((state = ANY (ARRAY['ENABLED'::text, 'DISABLED'::text])))
+);
+
+CREATE TABLE secret_metadata (
+    project text COLLATE "C" NOT NULL,
+    secret uuid NOT NULL,
+    key text COLLATE "C" NOT NULL,
+    value text NOT NULL,
+    CONSTRAINT secret_metadata_pkey PRIMARY KEY (project, secret, key),
+    CONSTRAINT secret_metadata_secret FOREIGN KEY (project, secret) REFERENCES secrets(project, id) ON DELETE CASCADE
+);
+
+CREATE TABLE secret_stages (
+    project text COLLATE "C" NOT NULL,
+    secret uuid NOT NULL,
+    name text COLLATE "C" NOT NULL,
+    version integer NOT NULL,
+    since timestamp with time zone NOT NULL,
+    CONSTRAINT secret_stages_pkey PRIMARY KEY (project, secret, name),
+    CONSTRAINT secret_stages_version FOREIGN KEY (project, secret, version) REFERENCES secret_versions(project, secret, number) ON DELETE CASCADE,
+    CONSTRAINT secret_stages_name CHECK ((name <> ALL (ARRAY['SYSCURRENT'::text, 'SYSPREVIOUS'::text])))
+);
+
+CREATE TABLE secret_versions (
+    project text COLLATE "C" NOT NULL,
+    secret uuid NOT NULL,
+    number integer NOT NULL,
+    kek uuid NOT NULL,
+    wrapped_dek bytea NOT NULL,
+    body bytea STORAGE e NOT NULL,
+    content_type text NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone,
+    CONSTRAINT secret_versions_pkey PRIMARY KEY (project, secret, number),
+    CONSTRAINT secret_versions_kek FOREIGN KEY (project, kek) REFERENCES keks(project, id),
+    CONSTRAINT secret_versions_secret FOREIGN KEY (project, secret) REFERENCES secrets(project, id) ON DELETE CASCADE,
+    CONSTRAINT secret_versions_number CHECK ((number >= 1))
+);
+CREATE INDEX secret_versions_by_kek ON public.secret_versions USING btree (project, kek);
+
+CREATE TABLE secrets (
+    project text COLLATE "C" NOT NULL,
+    id uuid NOT NULL,
+    family text COLLATE "C" NOT NULL,
+    name text COLLATE "C",
+    listed_as text COLLATE "C" GENERATED ALWAYS AS (
+CASE
+    WHEN ((family = 'huawei'::text) OR (name ~ '^[a-zA-Z0-9_-]{1,64}$'::text)) THEN name
+    ELSE (id)::text
+END) STORED NOT NULL,
+    type text COLLATE "C" NOT NULL,
+    algorithm text COLLATE "C",
+    mode text COLLATE "C",
+    bit_length integer,
+    expiration timestamp with time zone,
+    creator text NOT NULL,
+    state text COLLATE "C" NOT NULL,
+    description text NOT NULL,
+    kind text NOT NULL,
+    master_key uuid,
+    delete_at timestamp with time zone,
+    auto_rotation boolean NOT NULL,
+    rotation_period text NOT NULL,
+    rotation_config text NOT NULL,
+    rotation_func_urn text NOT NULL,
+    rotated_at timestamp with time zone,
+    rotate_at timestamp with time zone,
+    event text COLLATE "C",
+    enterprise_project text NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    latest integer NOT NULL,
+    latest_at timestamp with time zone,
+    current_version integer NOT NULL,
+    current_since timestamp with time zone,
+    previous_version integer NOT NULL,
+    previous_since timestamp with time zone,
+    content_type text NOT NULL,
+    revision bigint DEFAULT 0 NOT NULL,
+    metadata_revision bigint DEFAULT 0 NOT NULL,
+    CONSTRAINT secrets_pkey PRIMARY KEY (project, id),
+    CONSTRAINT secrets_event FOREIGN KEY (project, event) REFERENCES secret_events(project, name),
+    CONSTRAINT secrets_current CHECK ((((current_version = 0) = (latest = 0)) AND (current_version <= latest))),
+    CONSTRAINT secrets_delete_at CHECK (((state = 'PENDING_DELETE'::text) = (delete_at IS NOT NULL))),
+    CONSTRAINT secrets_family CHECK ((family = ANY (ARRAY['key-manager'::text, 'huawei'::text]))),
+    CONSTRAINT secrets_huawei_name CHECK (((family <> 'huawei'::text) OR (name IS NOT NULL))),
+    CONSTRAINT secrets_state CHECK ((state = ANY (ARRAY['ENABLED'::text, 'DISABLED'::text, 'PENDING_DELETE'::text, 'FROZEN'::text])))
+);
+CREATE INDEX secrets_by_creation ON public.secrets USING btree (project, created_at, id) INCLUDE (expiration, delete_at);
+CREATE INDEX secrets_by_event ON public.secrets USING btree (project, event, listed_as, id) WHERE (event IS NOT NULL);
+CREATE INDEX secrets_by_handle ON public.secrets USING btree (project, listed_as, id);
+CREATE UNIQUE INDEX secrets_name_in_project ON public.secrets USING btree (project, name) WHERE (family = 'huawei'::text);
+
+CREATE TABLE users (
+    id text COLLATE "C" NOT NULL,
+    name text COLLATE "C" NOT NULL,
+    email text DEFAULT ''::text NOT NULL,
+    description text DEFAULT ''::text NOT NULL,
+    enabled boolean NOT NULL,
+    default_project text COLLATE "C",
+    password text DEFAULT ''::text NOT NULL,
+    password_at timestamp with time zone,
+    stamp bigint DEFAULT 0 NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    CONSTRAINT users_pkey PRIMARY KEY (id),
+    CONSTRAINT users_name UNIQUE (name),
+    CONSTRAINT users_default_project FOREIGN KEY (default_project) REFERENCES projects(id) ON DELETE SET NULL
+);
+CREATE INDEX users_by_default_project ON public.users USING btree (default_project);

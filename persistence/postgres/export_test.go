@@ -1,0 +1,43 @@
+package postgres
+
+import (
+	"database/sql"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/strongroom-kms/strongroom/secret"
+)
+
+// Texts are the statements that requests run, by a name of their shape.
+func Texts() map[string]string {
+	texts := map[string]string{
+		"create": createText, "create sealed": createSealedText,
+		"list named": listNamedAllText, "list named by event": listNamedEventText,
+		"add metadatum": addMetadatumText, "replace metadata": replaceMetadataText,
+	}
+	for shape, text := range findTexts {
+		texts[fmt.Sprintf("find %+v", shape)] = text
+	}
+	for shape, text := range applyTexts {
+		texts[fmt.Sprintf("apply %+v", shape)] = text
+	}
+	for name, q := range map[string]secret.Query{
+		"list": {Limit: 10}, "list by name": {Limit: 10, Name: "a%"},
+		"list backwards": {Limit: 10, Sort: []secret.Order{{By: secret.ByCreated, Descending: true}}},
+	} {
+		_, page, err := listBuilders("p", q, time.Now())
+		if err != nil {
+			panic(err)
+		}
+		texts[name], _ = page.Build()
+	}
+	return texts
+}
+
+// NamesOf lists the names of texts in order.
+func NamesOf(texts map[string]string) []string { return slices.Sorted(maps.Keys(texts)) }
+
+// Pool lends the connections, with the settings that they have.
+func (db *DB) Pool() *sql.DB { return db.pool }

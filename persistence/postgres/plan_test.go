@@ -1,0 +1,77 @@
+package postgres_test
+
+import (
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/strongroom-kms/strongroom/persistence/postgres"
+)
+
+// A statement is planned once per connection, perhaps while the tables are
+// empty: even then no plan may read a whole table, and none of a list may touch
+// ciphertext.
+func TestPlansUseIndexes(t *testing.T) {
+	t.Parallel()
+	w := newWorkload(t)
+	t.Run("of empty tables", func(t *testing.T) { w.looksAtPlans(t) })
+	w.fill(300)
+	t.Run("of full tables", func(t *testing.T) { w.looksAtPlans(t) })
+}
+
+func (w *workload) looksAtPlans(t *testing.T) {
+	texts := postgres.Texts()
+	for i, name := range postgres.NamesOf(texts) {
+		plan := w.explain(t, "plan"+strconv.Itoa(i), texts[name])
+		for _, table := range []string{"secrets", "secret_versions", "secret_directory", "secret_stages", "secret_metadata"} {
+			if strings.Contains(plan, "Seq Scan on "+table+" ") {
+				t.Errorf("%s reads all of %s:\n%s", name, table, plan)
+			}
+		}
+		if strings.HasPrefix(name, "list") && strings.Contains(plan, "secret_versions") {
+			t.Errorf("%s reads ciphertext:\n%s", name, plan)
+		}
+		if strings.HasPrefix(name, "list named") && strings.Contains(plan, "Sort") {
+			t.Errorf("%s sorts what an index has in order:\n%s", name, plan)
+		}
+	}
+}
+
+var parameter = regexp.MustCompile(`\$\d+`)
+
+func (w *workload) explain(t *testing.T, name, text string) string {
+	t.Helper()
+	most := 0
+	for _, p := range parameter.FindAllString(text, -1) {
+		n, _ := strconv.Atoi(p[1:])
+		most = max(most, n)
+	}
+	nulls := "(" + strings.TrimSuffix(strings.Repeat("NULL,", most), ",") + ")"
+	pool := w.db.Pool() // of one connection, with the product's settings
+	if _, err := pool.ExecContext(t.Context(), "PREPARE "+name+" AS "+text); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if _, err := pool.ExecContext(t.Context(), "DEALLOCATE "+name); err != nil {
+			t.Error(err)
+		}
+	}()
+	rows, err := pool.QueryContext(t.Context(), "EXPLAIN (COSTS OFF) EXECUTE "+name+nulls)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var plan strings.Builder
+	for rows.Next() {
+		var line string
+		if err := rows.Scan(&line); err != nil {
+			t.Fatal(err)
+		}
+		plan.WriteString(line + "\n")
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	_ = rows.Close() // before the connection is used again
+	return plan.String()
+}
