@@ -80,15 +80,14 @@ type credentialBody struct {
 	Links     selfBody `json:"links"`
 }
 
-type blobBody struct {
-	Access string `json:"access"`
-	Secret string `json:"secret,omitempty"`
-}
-
 func (a *API) credentialBody(r *http.Request, k auth.AccessKey, secret string) credentialBody {
-	blob, err := json.Marshal(blobBody{k.ID, secret})
+	parts := map[string]string{"access": k.ID}
+	if secret != "" {
+		parts["secret"] = secret
+	}
+	blob, err := json.Marshal(parts)
 	if err != nil {
-		panic(err) // two strings always encode
+		panic(err) // strings always encode
 	}
 	return credentialBody{k.ID, "ec2", string(k.User), string(k.Project), string(blob), a.self(r, "/v3/credentials/%s", k.ID)}
 }

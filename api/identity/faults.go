@@ -46,10 +46,10 @@ func writeFault(w http.ResponseWriter, r *http.Request, err error) {
 	body.Error.Code = code
 	body.Error.Title = http.StatusText(code)
 	body.Error.Message = fault.PublicText(err)
-	switch {
-	case code == http.StatusUnauthorized:
+	switch code {
+	case http.StatusUnauthorized:
 		w.Header().Set("WWW-Authenticate", `Keystone uri="`+origin(r)+`/v3"`)
-	case code == http.StatusInternalServerError:
+	case http.StatusInternalServerError:
 		body.Error.Message = "An unexpected error prevented the server from fulfilling your request."
 	}
 	if body.Error.Message == "" {

@@ -26,7 +26,7 @@ import (
 // world is a realm with its own clock, records and a database that may be away.
 type world struct {
 	*realm.Service
-	t     *testing.T
+	t     testing.TB
 	store *store
 	token *hsmtest.Memory
 	deps  realm.Deps
@@ -129,7 +129,7 @@ var hasher = sync.OnceValue(func() *password.Hasher {
 })
 
 // build opens a realm with an administrator, and alice, a member of red.
-func build(t *testing.T) *world {
+func build(t testing.TB) *world {
 	t.Helper()
 	keys := new(memory.Store)
 	w := &world{t: t, store: &store{Realm: memory.NewRealm()}, token: new(hsmtest.Memory), records: new(records)}
