@@ -77,6 +77,21 @@ CREATE TABLE audit_events (
     CONSTRAINT audit_events_pkey PRIMARY KEY (project, id)
 );
 
+CREATE TABLE hsm_login_block (
+    token text COLLATE "C" NOT NULL,
+    since timestamp with time zone NOT NULL,
+    node text NOT NULL,
+    code text NOT NULL,
+    CONSTRAINT hsm_login_block_pkey PRIMARY KEY (token)
+);
+
+CREATE TABLE hsm_login_turn (
+    token text COLLATE "C" NOT NULL,
+    holder uuid NOT NULL,
+    until timestamp with time zone NOT NULL,
+    CONSTRAINT hsm_login_turn_pkey PRIMARY KEY (token)
+);
+
 CREATE TABLE keks (
     project text COLLATE "C" NOT NULL,
     id uuid NOT NULL,
