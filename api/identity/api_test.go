@@ -146,9 +146,9 @@ func TestBadResources(t *testing.T) {
 		{"POST", "/v3/credentials", `{"credential":{"type":"totp","blob":"x"}}`, 400, "credential.type"},
 		{"POST", "/v3/credentials", `{"credential":{"type":"ec2","blob":"x"}}`, 400, "credential.blob"},
 		{"POST", "/v3/credentials", `{"credential":{"type":"ec2","blob":"{\"access\":\"!\"}"}}`, 400, "access"},
-		{"POST", "/v3/credentials", `{"credential":{"type":"ec2","blob":"{\"access\":\"AKALICE1\"}"}}`, 409, ""},
+		{"POST", "/v3/credentials", `{"credential":{"type":"ec2","blob":"{\"access\":\"00ALICE1\"}"}}`, 409, ""},
 		{"GET", "/v3/credentials/nothing", ``, 404, ""},
-		{"PUT", "/v3.0/OS-CREDENTIAL/credentials/AKALICE1", `{"credential":{"status":"asleep"}}`, 400, "credential.status"},
+		{"PUT", "/v3.0/OS-CREDENTIAL/credentials/00ALICE1", `{"credential":{"status":"asleep"}}`, 400, "credential.status"},
 		{"GET", "/v3/nothing", ``, 404, ""},
 		{"GET", "/", ``, 300, ""},
 		{"PATCH", "/v3/auth/tokens", ``, 405, ""},
@@ -209,14 +209,14 @@ func TestHuaweiChecklist(t *testing.T) {
 	}
 	for name, test := range map[string]func(*testing.T, *world){
 		"SIG-008 the region is exactly one project": func(t *testing.T, w *world) {
-			found := projects(t, w.signed("/v3/projects?name=cn-north-4", "AKALICE1", "alice's secret"))
+			found := projects(t, w.signed("/v3/projects?name=cn-north-4", "00ALICE1", "alice's secret"))
 			if len(found) != 1 || found[0] != demo+" cn-north-4" {
 				t.Errorf("projects %v", found)
 			}
 		},
 		"SIG-009 an unknown name is no project": func(t *testing.T, w *world) {
 			for _, name := range []string{"cn-north-1", "other"} { // the second is somebody else's
-				if found := projects(t, w.signed("/v3/projects?name="+name, "AKALICE1", "alice's secret")); len(found) != 0 {
+				if found := projects(t, w.signed("/v3/projects?name="+name, "00ALICE1", "alice's secret")); len(found) != 0 {
 					t.Errorf("projects %v", found)
 				}
 			}
@@ -225,7 +225,7 @@ func TestHuaweiChecklist(t *testing.T) {
 			other := w.ask("admin", "GET", "/v3/projects?name=other", "")
 			id := strings.Fields(projects(t, other)[0])[0]
 			checkFault(t, w.ask("alice", "GET", "/v3/projects/"+id, ""), http.StatusForbidden)
-			checkFault(t, w.signed("/v3/projects/"+id, "AKALICE1", "alice's secret"), http.StatusForbidden)
+			checkFault(t, w.signed("/v3/projects/"+id, "00ALICE1", "alice's secret"), http.StatusForbidden)
 		},
 		"SIG-011 a login, and a wrong password": func(t *testing.T, w *world) {
 			a := w.ask("", "POST", "/v3/auth/tokens", login("alice", "alice's", `,"scope":{"project":{"name":"cn-north-4"}}`))
@@ -252,14 +252,14 @@ func TestHuaweiChecklist(t *testing.T) {
 			checkFault(t, w.signed("/v3/projects", "TEMPORARY1", "secret"), http.StatusUnauthorized)
 		},
 		"SIG-015 a disabled key": func(t *testing.T, w *world) {
-			a := w.ask("alice", "PUT", "/v3.0/OS-CREDENTIAL/credentials/AKALICE1", `{"credential":{"status":"inactive"}}`)
+			a := w.ask("alice", "PUT", "/v3.0/OS-CREDENTIAL/credentials/00ALICE1", `{"credential":{"status":"inactive"}}`)
 			if a.code != 200 {
 				t.Fatalf("%d %s", a.code, a.body)
 			}
-			checkFault(t, w.signed("/v3/projects", "AKALICE1", "alice's secret"), http.StatusUnauthorized)
+			checkFault(t, w.signed("/v3/projects", "00ALICE1", "alice's secret"), http.StatusUnauthorized)
 		},
 		"a wrong signature": func(t *testing.T, w *world) {
-			checkFault(t, w.signed("/v3/projects", "AKALICE1", "canary-3"), http.StatusUnauthorized)
+			checkFault(t, w.signed("/v3/projects", "00ALICE1", "canary-3"), http.StatusUnauthorized)
 			w.quiet("canary-3", "alice's secret")
 		},
 	} {

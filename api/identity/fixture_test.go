@@ -95,7 +95,8 @@ func newWorld(t *testing.T) *world {
 		Projects: []string{"demo", "other"},
 		Users: []realm.Persona{
 			{Name: "admin", Password: "admin's", Project: "demo", Roles: []string{"admin"}},
-			{Name: "alice", Password: "alice's", Project: "demo", Roles: []string{"member"}, AccessKey: "AKALICE1", SecretKey: "alice's secret"},
+			// No key that is made sorts before hers.
+			{Name: "alice", Password: "alice's", Project: "demo", Roles: []string{"member"}, AccessKey: "00ALICE1", SecretKey: "alice's secret"},
 		},
 	}); err != nil {
 		t.Fatal(err)
