@@ -61,6 +61,7 @@ func (p *parts) serve(ctx context.Context, load func() (configs.Config, error), 
 	if err := ready(l); err != nil {
 		return errors.Join(err, l.Close())
 	}
+	defer p.startJobs()()
 	p.tell(daemon.SdNotifyReady)
 	p.log.Info("ready", zap.String("version", release))
 
