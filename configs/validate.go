@@ -191,7 +191,7 @@ func (k *checker) csms(c CSMS) {
 
 func (k *checker) identity(c Identity) {
 	k.positive(c.TokenTTL, "identity.token_ttl")
-	k.check(c.CacheTTL >= 0 && c.CacheTTL <= 5*time.Minute, "identity.cache_ttl", "is at most 5m: revoked access tokens work that long")
+	k.check(c.CacheTTL >= 0 && c.CacheTTL <= 5*time.Second, "identity.cache_ttl", "is at most 5s: a revoked access token works that long on another node")
 	k.check(c.Region != "", "identity.region", "is missing")
 	k.baseURL(c.Endpoints.KeyManager, "identity.endpoints.key_manager")
 	k.baseURL(c.Endpoints.CSMS, "identity.endpoints.csms")

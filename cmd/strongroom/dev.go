@@ -323,6 +323,5 @@ const banner = `
     source %[2]s
     openstack secret store --name hello --payload 'hello, world'
     openstack secret list
-    pkcs11-tool --module /usr/lib/softhsm/libsofthsm2.so ...   (docs/operations.md)
 
 `

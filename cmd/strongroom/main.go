@@ -73,7 +73,7 @@ func commands() *cobra.Command {
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
-		serveCommand(), devCommand(), migrateCommand(), configCommand(),
+		serveCommand(), devCommand(), migrateCommand(), configCommand(), policyCommand(),
 		userCommand(), projectCommand(), roleCommand(), credentialCommand(),
 		versionCommand(),
 	)

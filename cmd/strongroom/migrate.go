@@ -22,15 +22,11 @@ func migrateUpCommand() *cobra.Command {
 		Short: "Apply every migration that is missing; several at once apply each one once",
 		Args:  noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			cfg, err := loadConfig(c, file)
+			db, err := schemaOf(c, file)
 			if err != nil {
 				return err
 			}
-			dsn, err := cfg.Database.DSN()
-			if err != nil {
-				return configError{err}
-			}
-			applied, err := postgres.Migrate(c.Context(), postgres.Config{URL: string(dsn.Reveal())})
+			applied, err := postgres.Migrate(c.Context(), db)
 			for _, name := range applied {
 				fmt.Fprintln(c.OutOrStdout(), name)
 			}
@@ -48,15 +44,11 @@ func migrateStatusCommand() *cobra.Command {
 		Short: "Say whether the schema is the one this program needs",
 		Args:  noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			cfg, err := loadConfig(c, file)
+			db, err := schemaOf(c, file)
 			if err != nil {
 				return err
 			}
-			dsn, err := cfg.Database.DSN()
-			if err != nil {
-				return configError{err}
-			}
-			states, err := postgres.MigrationStatus(c.Context(), postgres.Config{URL: string(dsn.Reveal())})
+			states, err := postgres.MigrationStatus(c.Context(), db)
 			if err != nil {
 				return err
 			}
@@ -78,4 +70,18 @@ func migrateStatusCommand() *cobra.Command {
 	}
 	configFlags(c, &file)
 	return c
+}
+
+// schemaOf is the database that a configuration names, for a look at its
+// schema.
+func schemaOf(c *cobra.Command, file string) (postgres.Config, error) {
+	cfg, err := loadConfig(c, file)
+	if err != nil {
+		return postgres.Config{}, err
+	}
+	dsn, err := cfg.Database.DSN()
+	if err != nil {
+		return postgres.Config{}, configError{err}
+	}
+	return postgres.Config{URL: string(dsn.Reveal())}, nil
 }
