@@ -29,7 +29,6 @@ type kekRow struct {
 	disabled  bool
 	made      key.Made
 	leased    int64
-	expires   time.Time // while pending
 	createdAt time.Time
 }
 
@@ -174,8 +173,9 @@ func (st *Store) Prepare(ctx context.Context, mk kek.NewMasterKey, id envelope.K
 	}
 	v := kek.Version{
 		Project: mk.Project, ID: id, MasterKey: found.made.ID, Alias: found.made.Alias, Number: number, State: kek.Pending,
+		Until: expires,
 	}
-	st.keks[place{mk.Project, string(id)}] = &kekRow{Version: v, expires: expires, createdAt: mk.CreatedAt}
+	st.keks[place{mk.Project, string(id)}] = &kekRow{Version: v, createdAt: mk.CreatedAt}
 	return v, nil
 }
 
@@ -186,10 +186,10 @@ func (st *Store) Activate(ctx context.Context, v kek.Version, made key.Made) err
 		return err
 	}
 	k := st.keks[place{v.Project, string(v.ID)}]
-	if k == nil || k.State != kek.Pending || st.active(v.Project, k.MasterKey) != nil {
+	if k == nil || k.State != kek.Pending || !k.Until.Equal(v.Until) || st.active(v.Project, k.MasterKey) != nil {
 		return kek.ErrLostRace
 	}
-	k.State, k.made = kek.Active, made
+	k.State, k.Until, k.made = kek.Active, time.Time{}, made
 	return nil
 }
 
@@ -206,7 +206,7 @@ func (st *Store) Discard(ctx context.Context, v kek.Version) error {
 }
 
 // Abandoned implements kek.Store.
-func (st *Store) Abandoned(ctx context.Context, project, alias string, now time.Time) ([]kek.Version, error) {
+func (st *Store) Abandoned(ctx context.Context, project, alias string, now, until time.Time) ([]kek.Version, error) {
 	defer st.lock()()
 	if err := check(ctx); err != nil {
 		return nil, err
@@ -214,7 +214,8 @@ func (st *Store) Abandoned(ctx context.Context, project, alias string, now time.
 	var left []kek.Version
 	if mk := st.named(project, envelope.MasterKey(alias)); mk != nil {
 		for _, k := range st.of(project, mk.made.ID) {
-			if k.State == kek.Pending && k.expires.Before(now) {
+			if k.State == kek.Pending && k.Until.Before(now) {
+				k.Until = until
 				left = append(left, k.Version)
 			}
 		}

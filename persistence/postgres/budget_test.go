@@ -84,7 +84,7 @@ func TestRoundTrips(t *testing.T) {
 			pending, err = w.db.Prepare(ctx, mk, envelope.KEKID(uuid.NewString()), now)
 			return err
 		}},
-		{"Abandoned", 1, func() error { _, err := w.db.Abandoned(ctx, string(w.project), "other", now); return err }},
+		{"Abandoned", 1, func() error { _, err := w.db.Abandoned(ctx, string(w.project), "other", now, now); return err }},
 		{"Discard", 1, func() error { return w.db.Discard(ctx, pending) }},
 		{"Ready", 1, func() error { return w.db.Ready(ctx) }},
 	} {

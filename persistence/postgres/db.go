@@ -44,6 +44,7 @@ const socketGrace = time.Second
 // kek.Store, and may be used concurrently.
 type DB struct {
 	pool    *sql.DB
+	turns   chan struct{} // one place per connection, taken by who uses one
 	observe func(string, time.Duration, error)
 	trips   *atomic.Uint64
 }
@@ -62,7 +63,7 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 	pool.SetMaxIdleConns(cmp.Or(cfg.MaxIdle, most))
 	// Behind a balancer, connections must move to new servers some day.
 	pool.SetConnMaxLifetime(time.Hour)
-	db := &DB{pool: pool, observe: cfg.Observe, trips: c.trips}
+	db := &DB{pool: pool, turns: make(chan struct{}, most), observe: cfg.Observe, trips: c.trips}
 	if db.observe == nil {
 		db.observe = func(string, time.Duration, error) {}
 	}
@@ -121,7 +122,7 @@ func (db *DB) Close() error { return db.pool.Close() }
 
 // Ping asks the server for an answer.
 func (db *DB) Ping(ctx context.Context) error {
-	return classify(ctx, db.pool.PingContext(ctx))
+	return classify(ctx, db.inTurn(ctx, func() error { return db.pool.PingContext(ctx) }))
 }
 
 // Ready reports why the database cannot be used now: it does not answer, or

@@ -12,18 +12,21 @@
 //
 // # Where things are
 //
-//	db.go        Open, Ready, and what a DB is configured with
-//	run.go       row, query, exec, inTx: how every statement is run
-//	conn.go      one connection: deadlines, prepared statements, counting
-//	dial.go      the socket below it
-//	errors.go    what may be told of an error, and which kind of fault it is
-//	find.go      reading one secret; find_columns.go has what is read
-//	create.go, apply.go, delete.go, metadata.go
-//	             changing one
-//	list.go, named.go
-//	             pages of secrets
-//	masterkeys.go, keks.go
-//	             the key hierarchy
+//	db.go          Open, Ready, Migrate, and what every session is set to
+//	run.go         row, query, exec, inTx: how every statement is run
+//	conn.go        one connection: deadlines, prepared statements, counting
+//	dial.go        the socket below it
+//	errors.go      what may be told of an error, and which kind of fault it is
+//	columns.go     a secret's columns, in and out
+//	find.go        reading one secret
+//	create.go      storing one, and the lock that keeps a KEK while that happens
+//	apply.go       changing and deleting one
+//	metadata.go    its user metadata
+//	list.go        Barbican's pages; named.go has CSMS's, and what a handle means
+//	masterkeys.go  master keys by name, leases, and the first KEK
+//	keks.go        what becomes of a KEK
+//	identity*.go   users, projects, roles and what they show
+//	queries/       plain statements, which sqlc turns into package plain
 //
 // Times are stored in microseconds and come back in UTC. Every bytea is passed
 // as []byte and every JSON as a string.

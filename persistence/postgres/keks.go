@@ -18,19 +18,21 @@ var _ kek.Store = (*DB)(nil)
 // plain runs a generated query under a name.
 func (db *DB) plain(ctx context.Context, name string, run func(*plain.Queries) error) error {
 	start := time.Now()
-	err := classify(ctx, run(plain.New(db.pool)))
+	err := classify(ctx, db.inTurn(ctx, func() error { return run(plain.New(db.pool)) }))
 	db.observed(name, start, err)
 	return err
 }
 
 // Activate implements kek.Store. The constraints let one of the racers win. A
-// row that is gone was taken for abandoned: that is a lost race, too.
+// row that is gone or belongs to another was taken for abandoned: that is a
+// lost race, too.
 func (db *DB) Activate(ctx context.Context, v kek.Version, made key.Made) error {
 	var n int64
 	err := db.plain(ctx, "kek_activate", func(q *plain.Queries) (err error) {
 		n, err = q.ActivateKEK(ctx, plain.ActivateKEKParams{
 			Project:     v.Project,
 			ID:          string(v.ID),
+			Until:       sql.NullTime{Time: v.Until, Valid: true},
 			Format:      sql.NullInt16{Int16: int16(made.Ref.Format), Valid: true},
 			Canary:      made.Ref.Canary.Wrapped,
 			CheckValue:  made.CheckValue,
@@ -62,22 +64,24 @@ func (db *DB) Discard(ctx context.Context, v kek.Version) error {
 }
 
 // Abandoned implements kek.Store.
-func (db *DB) Abandoned(ctx context.Context, project, alias string, now time.Time) ([]kek.Version, error) {
+func (db *DB) Abandoned(ctx context.Context, project, alias string, now, until time.Time) ([]kek.Version, error) {
 	var left []kek.Version
 	err := db.plain(ctx, "kek_abandoned", func(q *plain.Queries) error {
 		rows, err := q.AbandonedKEKs(ctx, plain.AbandonedKEKsParams{
 			Project: project, Alias: alias, Now: sql.NullTime{Time: now, Valid: true},
+			Until: sql.NullTime{Time: until, Valid: true},
 		})
 		for _, r := range rows {
 			left = append(left, kek.Version{
 				Project: project, ID: envelope.KEKID(r.ID), MasterKey: envelope.MasterKey(r.MasterKey),
 				Alias: r.Alias, Number: int(r.Number), State: kek.Pending,
+				Until: until,
 			})
 		}
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("list abandoned KEKs: %w", err)
+		return nil, fmt.Errorf("take over abandoned KEKs: %w", err)
 	}
 	return left, nil
 }

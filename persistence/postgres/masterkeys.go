@@ -147,7 +147,7 @@ func (db *DB) Prepare(ctx context.Context, mk kek.NewMasterKey, id envelope.KEKI
 // same moment: then the conflicting insert does nothing, nothing is stored, and
 // the next try sees what the other one stored.
 func (db *DB) prepare(ctx context.Context, mk kek.NewMasterKey, id envelope.KEKID, expires time.Time) (kek.Version, error) {
-	v := kek.Version{Project: mk.Project, ID: id, State: kek.Pending}
+	v := kek.Version{Project: mk.Project, ID: id, State: kek.Pending, Until: expires}
 	var taken, active bool
 	var key, alias sql.NullString
 	var number sql.NullInt64

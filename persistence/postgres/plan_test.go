@@ -61,6 +61,7 @@ func (w *workload) explain(t *testing.T, name, text string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer func() { _ = rows.Close() }()
 	var plan strings.Builder
 	for rows.Next() {
 		var line string
@@ -72,6 +73,5 @@ func (w *workload) explain(t *testing.T, name, text string) string {
 	if err := rows.Err(); err != nil {
 		t.Fatal(err)
 	}
-	_ = rows.Close() // before the connection is used again
 	return plan.String()
 }

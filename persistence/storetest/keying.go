@@ -14,17 +14,18 @@ import (
 )
 
 var keying = map[string]func(*bench){
-	"MasterKeyFromNothing":        masterKeyFromNothing,
-	"LeaseByAliasAndUUID":         leaseByAliasAndUUID,
-	"LeaseStopsAtTheLimit":        leaseStopsAtTheLimit,
-	"LeaseWantsAUsableKey":        leaseWantsAUsableKey,
-	"KeyInTheMakingIsNoKey":       keyInTheMakingIsNoKey,
-	"PrepareRefusesForeignUUIDs":  prepareRefusesForeignUUIDs,
-	"PrepareNumbersKEKs":          prepareNumbersKEKs,
-	"ActivateOnce":                activateOnce,
-	"DiscardTakesPendingOnesOnly": discardTakesPendingOnesOnly,
-	"AbandonedListsTheOverdue":    abandonedListsTheOverdue,
-	"RetireWaitsForDEKs":          retireWaitsForDEKs,
+	"MasterKeyFromNothing":         masterKeyFromNothing,
+	"LeaseByAliasAndUUID":          leaseByAliasAndUUID,
+	"LeaseStopsAtTheLimit":         leaseStopsAtTheLimit,
+	"LeaseWantsAUsableKey":         leaseWantsAUsableKey,
+	"KeyInTheMakingIsNoKey":        keyInTheMakingIsNoKey,
+	"PrepareRefusesForeignUUIDs":   prepareRefusesForeignUUIDs,
+	"PrepareNumbersKEKs":           prepareNumbersKEKs,
+	"ActivateOnce":                 activateOnce,
+	"DiscardTakesPendingOnesOnly":  discardTakesPendingOnesOnly,
+	"AbandonedTakesOverTheOverdue": abandonedTakesOverTheOverdue,
+	"TakenOverIsLost":              takenOverIsLost,
+	"RetireWaitsForDEKs":           retireWaitsForDEKs,
 }
 
 // prepare stores a pending KEK of a master key.
@@ -52,7 +53,7 @@ func masterKeyFromNothing(b *bench) {
 	id := envelope.KEKID(uuid.NewString())
 	v, err := b.s.Prepare(b.ctx(), mk, id, b.now.Add(time.Minute))
 	b.must(err)
-	want := kek.Version{Project: b.p, ID: id, MasterKey: mk.ID, Alias: mk.Alias, Number: 1, State: kek.Pending}
+	want := kek.Version{Project: b.p, ID: id, MasterKey: mk.ID, Alias: mk.Alias, Number: 1, State: kek.Pending, Until: b.now.Add(time.Minute)}
 	if diff := cmp.Diff(want, v); diff != "" {
 		b.Errorf("Prepare (-want +got):\n%s", diff)
 	}
@@ -228,36 +229,58 @@ func discardTakesPendingOnesOnly(b *bench) {
 	}
 }
 
-func abandonedListsTheOverdue(b *bench) {
+func abandonedTakesOverTheOverdue(b *bench) {
 	mk := newMasterKey(b.p, "k", b.now)
 	early := b.prepare(mk)
 	mk.CreatedAt = b.tick()
 	late := b.prepare(mk)
 	b.prepare(newMasterKey(b.p, "other alias", b.now))
+	until := noon.Add(2 * time.Hour)
 	for _, tc := range []struct {
 		now  time.Time
-		want []kek.Version
+		want []*kek.Version
 	}{
 		{b.now, nil},
 		{noon.Add(time.Minute), nil}, // its last moment
-		{noon.Add(time.Minute + time.Microsecond), []kek.Version{early}},
-		{noon.Add(time.Hour), []kek.Version{early, late}},
+		{noon.Add(time.Minute + time.Microsecond), []*kek.Version{&early}},
+		{noon.Add(time.Hour), []*kek.Version{&late}},
+		{noon.Add(time.Hour), nil}, // both have a new owner
+		{until.Add(time.Microsecond), []*kek.Version{&early, &late}},
 	} {
-		got, err := b.s.Abandoned(b.ctx(), b.p, "k", tc.now)
+		got, err := b.s.Abandoned(b.ctx(), b.p, "k", tc.now, until)
 		b.must(err)
-		if diff := cmp.Diff(tc.want, got); diff != "" {
+		var want []kek.Version
+		for _, v := range tc.want {
+			v.Until = until
+			want = append(want, *v)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
 			b.Errorf("at %v (-want +got):\n%s", tc.now, diff)
 		}
 	}
 	b.must(b.s.Activate(b.ctx(), late, made(late)))
-	got, err := b.s.Abandoned(b.ctx(), b.p, "k", noon.Add(time.Hour))
+	got, err := b.s.Abandoned(b.ctx(), b.p, "k", until.Add(time.Hour), until)
 	b.must(err)
 	if diff := cmp.Diff([]kek.Version{early}, got); diff != "" {
 		b.Errorf("beside an active one (-want +got):\n%s", diff)
 	}
-	if got, err := b.s.Abandoned(b.ctx(), "another project", "k", noon.Add(time.Hour)); err != nil || len(got) != 0 {
+	if got, err := b.s.Abandoned(b.ctx(), "another project", "k", until.Add(time.Hour), until); err != nil || len(got) != 0 {
 		b.Errorf("another project: %v, %v", got, err)
 	}
+}
+
+// Who was taken for dead and goes on must not activate a key that its new
+// owner is about to destroy.
+func takenOverIsLost(b *bench) {
+	slow := b.prepare(newMasterKey(b.p, "k", b.now))
+	left, err := b.s.Abandoned(b.ctx(), b.p, "k", b.now.Add(time.Hour), b.now.Add(2*time.Hour))
+	if b.must(err); len(left) != 1 || left[0].ID != slow.ID {
+		b.Fatalf("took over %+v", left)
+	}
+	if err := b.s.Activate(b.ctx(), slow, made(slow)); !errors.Is(err, kek.ErrLostRace) {
+		b.Errorf("Activate by the former owner: %v, want ErrLostRace", err)
+	}
+	b.must(b.s.Activate(b.ctx(), left[0], made(left[0])))
 }
 
 func retireWaitsForDEKs(b *bench) {

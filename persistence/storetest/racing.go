@@ -74,7 +74,7 @@ func oneActiveKEKPerKey(b *bench) {
 	if b.must(err); l.KEK.ID != winner {
 		b.Errorf("active is %s, and %s won", l.KEK.ID, winner)
 	}
-	left, err := b.s.Abandoned(b.ctx(), b.p, string(envelope.Default), b.now.Add(time.Hour))
+	left, err := b.s.Abandoned(b.ctx(), b.p, string(envelope.Default), b.now.Add(time.Hour), b.now.Add(time.Hour))
 	if b.must(err); len(left) != 0 {
 		b.Errorf("%d pending KEKs are left", len(left))
 	}

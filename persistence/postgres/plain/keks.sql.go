@@ -11,16 +11,23 @@ import (
 )
 
 const abandonedKEKs = `-- name: AbandonedKEKs :many
-SELECT k.id, k.master_key, m.alias, k.number
-FROM keks k
-JOIN master_keys m ON m.project = k.project AND m.id = k.master_key
-WHERE m.project = $1 AND m.alias = $2 AND k.state = 'pending' AND k.pending_until < $3
-ORDER BY k.created_at, k.id
+WITH taken AS (
+    UPDATE keks k
+    SET pending_until = $3
+    FROM master_keys m
+    WHERE m.project = $1 AND m.alias = $2
+      AND k.project = $1 AND k.master_key = m.id AND k.state = 'pending' AND k.pending_until < $4
+    RETURNING k.id, k.master_key, m.alias, k.number, k.created_at
+)
+SELECT id, master_key, alias, number
+FROM taken
+ORDER BY created_at, id
 `
 
 type AbandonedKEKsParams struct {
 	Project string
 	Alias   string
+	Until   sql.NullTime
 	Now     sql.NullTime
 }
 
@@ -32,7 +39,12 @@ type AbandonedKEKsRow struct {
 }
 
 func (q *Queries) AbandonedKEKs(ctx context.Context, arg AbandonedKEKsParams) ([]AbandonedKEKsRow, error) {
-	rows, err := q.db.QueryContext(ctx, abandonedKEKs, arg.Project, arg.Alias, arg.Now)
+	rows, err := q.db.QueryContext(ctx, abandonedKEKs,
+		arg.Project,
+		arg.Alias,
+		arg.Until,
+		arg.Now,
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +75,7 @@ const activateKEK = `-- name: ActivateKEK :execrows
 UPDATE keks
 SET state = 'active', pending_until = NULL,
     format = $3, canary = $4, check_value = $5, token_label = $6, token_serial = $7
-WHERE project = $1 AND id = $2 AND state = 'pending'
+WHERE project = $1 AND id = $2 AND state = 'pending' AND pending_until = $8
 `
 
 type ActivateKEKParams struct {
@@ -74,6 +86,7 @@ type ActivateKEKParams struct {
 	CheckValue  []byte
 	TokenLabel  sql.NullString
 	TokenSerial sql.NullString
+	Until       sql.NullTime
 }
 
 func (q *Queries) ActivateKEK(ctx context.Context, arg ActivateKEKParams) (int64, error) {
@@ -85,6 +98,7 @@ func (q *Queries) ActivateKEK(ctx context.Context, arg ActivateKEKParams) (int64
 		arg.CheckValue,
 		arg.TokenLabel,
 		arg.TokenSerial,
+		arg.Until,
 	)
 	if err != nil {
 		return 0, err
