@@ -47,6 +47,7 @@ type Version struct {
 	Alias     string             // of the master key, for the label
 	Number    int                // from 1, per master key
 	State     State
+	Until     time.Time // while pending: until then it belongs to whoever holds this value
 }
 
 // label is for people who look at the token. Nothing finds a key by it.

@@ -6,13 +6,14 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/strongroom-kms/strongroom/fault"
 	"github.com/strongroom-kms/strongroom/hsm/key"
 	"github.com/strongroom-kms/strongroom/kek/envelope"
 )
 
 // pendingFor is how long a pending row belongs to whoever made it. Generating
 // a key takes 30 seconds at most (pkcs11.md §7.3); after this its maker is
-// dead, and the next one cleans up.
+// most likely dead, and the next one takes the row over and cleans up.
 const pendingFor = 2 * time.Minute
 
 func (s *Sealer) makeDefault(ctx context.Context, project string) error {
@@ -55,13 +56,33 @@ func (s *Sealer) Resolve(ctx context.Context, project string, name envelope.Mast
 // It may stop anywhere. What a dead maker left behind is a pending row, and
 // perhaps a key object that nothing depends on; the next maker removes both.
 func (s *Sealer) MakeMasterKey(ctx context.Context, mk NewMasterKey) error {
-	mk.CreatedAt = s.deps.Now()
-	if err := s.cleanUp(ctx, mk); err != nil {
+	for range makings {
+		err := s.makeOnce(ctx, mk)
+		if !errors.Is(err, ErrLostRace) {
+			return err
+		}
+		// Another KEK is active, which the next round sees at once; or we were
+		// slow and taken for dead, by a maker that has yet to finish.
+	}
+	return errRacing
+}
+
+// makings is how often a maker starts over. It takes two minutes to lose a
+// second race, so more would not help.
+const makings = 3
+
+var errRacing = fault.New(fault.Unavailable, "the master key is being made")
+
+// makeOnce answers ErrLostRace after it has cleaned up behind itself.
+func (s *Sealer) makeOnce(ctx context.Context, mk NewMasterKey) error {
+	mk.CreatedAt = s.deps.Now().Truncate(time.Microsecond) // the store's precision
+	until := mk.CreatedAt.Add(pendingFor)
+	if err := s.cleanUp(ctx, mk, until); err != nil {
 		return err
 	}
-	v, err := s.deps.Store.Prepare(ctx, mk, envelope.KEKID(s.deps.NewID()), mk.CreatedAt.Add(pendingFor))
+	v, err := s.deps.Store.Prepare(ctx, mk, envelope.KEKID(s.deps.NewID()), until)
 	if errors.Is(err, ErrLostRace) {
-		return nil
+		return nil // somebody else's is active
 	}
 	if err != nil {
 		return fmt.Errorf("prepare KEK of %s: %w", mk.Alias, err)
@@ -80,7 +101,10 @@ func (s *Sealer) MakeMasterKey(ctx context.Context, mk NewMasterKey) error {
 	}
 	err = s.deps.Store.Activate(ctx, v, made)
 	if errors.Is(err, ErrLostRace) {
-		return s.discard(ctx, v, made.Ref)
+		if err := s.discard(ctx, v, made.Ref); err != nil {
+			return err
+		}
+		return ErrLostRace
 	}
 	if err != nil {
 		return fmt.Errorf("activate KEK %s: %w", v.ID, err)
@@ -88,11 +112,13 @@ func (s *Sealer) MakeMasterKey(ctx context.Context, mk NewMasterKey) error {
 	return nil
 }
 
-// cleanUp removes what dead makers of the same master key left behind.
-func (s *Sealer) cleanUp(ctx context.Context, mk NewMasterKey) error {
-	left, err := s.deps.Store.Abandoned(ctx, mk.Project, mk.Alias, mk.CreatedAt)
+// cleanUp removes what dead makers of the same master key left behind. Their
+// rows become ours first: a maker that was only slow loses the race then, and
+// never activates a key object that we destroy.
+func (s *Sealer) cleanUp(ctx context.Context, mk NewMasterKey, until time.Time) error {
+	left, err := s.deps.Store.Abandoned(ctx, mk.Project, mk.Alias, mk.CreatedAt, until)
 	if err != nil {
-		return fmt.Errorf("list abandoned KEKs of %s: %w", mk.Alias, err)
+		return fmt.Errorf("take over abandoned KEKs of %s: %w", mk.Alias, err)
 	}
 	for _, v := range left {
 		id, err := key.ParseID(string(v.ID))

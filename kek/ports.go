@@ -43,13 +43,17 @@ type Store interface {
 	Prepare(ctx context.Context, mk NewMasterKey, id envelope.KEKID, expires time.Time) (Version, error)
 
 	// Activate makes a pending KEK the active one, with what the token said of
-	// it. Of two racers one gets ErrLostRace, kept by a constraint.
+	// it. Of two racers one gets ErrLostRace, kept by a constraint. So does
+	// whoever's pending row is gone or belongs to another by now, which
+	// Version.Until shows.
 	Activate(ctx context.Context, v Version, made key.Made) error
 
 	// Discard removes a pending row; one that is gone already is no error.
 	Discard(ctx context.Context, v Version) error
 
-	// Abandoned lists the pending KEKs of a master key whose owner's time ran
-	// out before now: it died between two steps.
-	Abandoned(ctx context.Context, project, alias string, now time.Time) ([]Version, error)
+	// Abandoned takes over the pending KEKs of a master key whose owner's time
+	// ran out before now: it died between two steps, or is very slow. They
+	// belong to the caller until the given time, and their former owner cannot
+	// activate them any more.
+	Abandoned(ctx context.Context, project, alias string, now, until time.Time) ([]Version, error)
 }
