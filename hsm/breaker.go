@@ -101,6 +101,13 @@ func (b *breaker) admits(now time.Time) (ok bool) {
 	return ok
 }
 
+// mayAdmit is what admits would say, without taking the probe.
+func (b *breaker) mayAdmit(now time.Time) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.state == closed || b.state == open && !now.Before(b.next)
+}
+
 // look returns the state and, while open, when the next probe is due.
 func (b *breaker) look() (state string, next time.Time) {
 	b.mu.Lock()

@@ -29,8 +29,9 @@ type Config struct {
 	StartTimeout    time.Duration // 30 s: from the start of a worker to the end of its self-test
 	RequestTimeout  time.Duration // 10 s: for a request whose context has no deadline
 
-	Log      *zap.Logger // nil: silence
-	Observer Observer
+	LoginBlock LoginBlock  // nil: this node alone remembers a rejected PIN, until it ends
+	Log        *zap.Logger // nil: silence
+	Observer   Observer
 }
 
 // TokenConfig is one token of the group, by URI (RFC 7512) or by the fields

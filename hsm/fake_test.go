@@ -121,6 +121,9 @@ func (s script) open(conn net.Conn, set serve.Settings) (serve.Token, error) {
 			return nil, err
 		}
 		s.log("logins", strconv.Itoa(os.Getpid()))
+		if s.has("slow-login") {
+			time.Sleep(200 * time.Millisecond)
+		}
 		if string(pin) != want {
 			return nil, ckr.New("C_Login", 0xA0)
 		}

@@ -120,7 +120,7 @@ func (m *member) hopeless(deadline time.Time) error {
 
 // status tells people how m is.
 func (m *member) status() key.TokenStatus {
-	blocked := m.gate.look()
+	blocked, waits := m.gate.look(), m.gate.waits()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s := m.hello.Token
@@ -139,6 +139,8 @@ func (m *member) status() key.TokenStatus {
 	case s.Usable:
 	case blocked != nil:
 		s.Problem = fmt.Sprintf("the token refused the PIN (%v); replace the PIN file or clear the block: it is not tried again before", blocked)
+	case waits != nil:
+		s.Problem = fmt.Sprintf("not logged in: %v", waits)
 	case m.problem != nil:
 		s.Problem = m.problem.Error()
 	default:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -17,21 +18,27 @@ const (
 // pinGate lets one worker at a time log in at a token, and none after the PIN
 // was rejected: tokens lock after three attempts, and a respawn loop makes
 // three in a blink (pkcs11.md §7.4). It opens again when the file with the PIN
-// changes, or when an operator says so. Seats of one token share a gate.
+// changes, or when an operator says so. Seats of one token share a gate, and
+// the gates of several nodes what they know (fleet, in login.go).
 type pinGate struct {
-	file string
-	turn chan struct{} // holds one: whose login it is
+	file    string
+	lasting bool          // not made anew at each start: then its time says how old the PIN is
+	turn    chan struct{} // holds one: whose login it is
 
 	mu      sync.Mutex
 	blocked error     // why, or nil
 	tried   fileState // of the PIN that was rejected
+	fleet   *fleet    // nil: this node is alone
 }
 
 func newPINGate(file string) *pinGate {
-	if dir := os.Getenv(credentials); file == "" && dir != "" {
-		file = filepath.Join(dir, credentialName)
+	g := &pinGate{file: file, lasting: true, turn: make(chan struct{}, 1)}
+	if dir := os.Getenv(credentials); dir != "" {
+		if file == "" {
+			g.file = filepath.Join(dir, credentialName)
+		}
+		g.lasting = !strings.HasPrefix(g.file, filepath.Clean(dir)+"/")
 	}
-	g := &pinGate{file: file, turn: make(chan struct{}, 1)}
 	g.turn <- struct{}{}
 	return g
 }
@@ -54,13 +61,28 @@ func (g *pinGate) block(tried fileState, why error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.blocked, g.tried = why, tried
+	if f := g.fleet; f != nil {
+		f.own, f.claimed, f.good = true, false, fileState{}
+		f.owed = &debt{pay: func(ctx context.Context) error { return f.block.Block(ctx, f.token, codeOf(why), tried.whole()) }}
+	}
 }
 
 // unblock opens the gate for one more attempt.
 func (g *pinGate) unblock() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.open()
+	if f := g.fleet; f != nil {
+		f.owed = &debt{pay: func(ctx context.Context) error { return f.block.Clear(ctx, f.token) }}
+	}
+}
+
+// open is for holders of the lock.
+func (g *pinGate) open() {
 	g.blocked = nil
+	if f := g.fleet; f != nil {
+		f.own, f.next = false, time.Time{}
+	}
 }
 
 // look returns why the gate is closed. A PIN file that has changed opens it.
@@ -68,7 +90,7 @@ func (g *pinGate) look() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.blocked != nil && stateOf(g.file) != g.tried {
-		g.blocked = nil
+		g.open()
 	}
 	return g.blocked
 }
@@ -81,6 +103,9 @@ type fileState struct {
 	size  int64
 	mtime time.Time
 }
+
+// whole is the time of the file as a database keeps it.
+func (s fileState) whole() time.Time { return s.mtime.Truncate(time.Microsecond) }
 
 func stateOf(path string) fileState {
 	info, err := os.Stat(path)

@@ -72,6 +72,14 @@ func TestPINGateKnowsTheCredential(t *testing.T) {
 	if f := newPINGate("").file; f != "/run/credentials/strongroom.service/hsm-pin" {
 		t.Errorf("watches %s", f)
 	}
+	// systemd makes it anew at each start, with the PIN it always had.
+	for file, lasting := range map[string]bool{
+		"": false, "/run/credentials/strongroom.service/hsm-pin": false, "/etc/strongroom/pin": true,
+	} {
+		if g := newPINGate(file); g.lasting != lasting {
+			t.Errorf("the time of %q counts: %v", g.file, g.lasting)
+		}
+	}
 }
 
 func must(t *testing.T, err error) {

@@ -2,6 +2,7 @@ package hsm
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync/atomic"
@@ -38,9 +39,7 @@ func (s *seat) supervise(ctx context.Context) {
 			return
 		}
 		w, err := s.start(ctx)
-		if err != nil {
-			s.refused(tried, err)
-		}
+		s.over(ctx, tried, err)
 		s.member.gate.leave()
 		if ctx.Err() != nil && w == nil {
 			return
@@ -72,8 +71,11 @@ func (s *seat) await(ctx context.Context, pause time.Duration) (fileState, error
 		if err != nil {
 			return fileState{}, err
 		}
-		if s.member.gate.look() == nil && s.member.breaker.admits(time.Now()) {
-			return tried, nil
+		if s.member.breaker.mayAdmit(time.Now()) && s.member.gate.admit(ctx, tried) {
+			if s.member.breaker.admits(time.Now()) {
+				return tried, nil
+			}
+			s.member.gate.outcome(ctx, tried, errNotStarted)
 		}
 		s.member.gate.leave()
 		pause = lookEvery
@@ -106,13 +108,14 @@ func (s *seat) start(ctx context.Context) (*worker, error) {
 	return w, nil
 }
 
-// refused closes the gate if the token did not like the PIN.
-func (s *seat) refused(tried fileState, err error) {
-	if ckr.ClassOf(err) != ckr.PIN {
-		return
+var errNotStarted = errors.New("no worker was started")
+
+// over tells the gate how a login went, or that there was none.
+func (s *seat) over(ctx context.Context, tried fileState, err error) {
+	if ckr.ClassOf(err) == ckr.PIN {
+		s.log.Error("PIN was rejected and is not tried again before its file changes or the block is cleared", zap.Error(err))
 	}
-	s.log.Error("PIN was rejected and is not tried again before its file changes or the block is cleared", zap.Error(err))
-	s.member.gate.block(tried, err)
+	s.member.gate.outcome(ctx, tried, err)
 }
 
 // watch lets w take requests until it is lost or ctx ends.
@@ -132,7 +135,7 @@ func (s *seat) watch(ctx context.Context, w *worker, tried fileState) {
 		case <-w.gone:
 			w.wait()
 			if w.exited() == frame.ExitPIN || ckr.ClassOf(w.cause) == ckr.PIN {
-				s.refused(tried, ckr.Found(ckr.PIN, w.cause.Error()))
+				s.over(ctx, tried, ckr.Found(ckr.PIN, w.cause.Error()))
 			}
 			return
 		case <-ctx.Done():
@@ -141,6 +144,7 @@ func (s *seat) watch(ctx context.Context, w *worker, tried fileState) {
 			w.stop(goodbye)
 			return
 		case now := <-tick.C:
+			_ = m.gate.settle(ctx) // logged
 			state, _ := m.breaker.look()
 			due := state == closed && now.After(health) || state == open && m.breaker.admits(now)
 			if !due {

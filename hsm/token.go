@@ -43,6 +43,7 @@ func Open(ctx context.Context, cfg Config) (*Token, error) {
 		same := frame.Settings{Module: src.settings.Module, Label: src.settings.Label, Serial: src.settings.Serial, PINFile: src.settings.PINFile}
 		if gates[same] == nil {
 			gates[same] = newPINGate(src.settings.PINFile)
+			gates[same].join(&t.cfg, src)
 		}
 		t.members = append(t.members, newMember(&t.cfg, src, gates[same], t.publish))
 	}
@@ -249,8 +250,8 @@ func (t *Token) Ready() error {
 	return fault.Wrap(fault.Unavailable, "key hardware is unavailable", errors.Join(problems...))
 }
 
-// Unblock lets the PINs that were rejected be tried once more. It is for an
-// operator who knows that the token accepts them now.
+// Unblock lets the PINs that were rejected be tried once more, on this node.
+// It is for an operator who knows that the token accepts them now.
 func (t *Token) Unblock() {
 	for _, m := range t.members {
 		m.gate.unblock()
