@@ -280,11 +280,12 @@ END) STORED NOT NULL,
     CONSTRAINT secrets_delete_at CHECK (((state = 'PENDING_DELETE'::text) = (delete_at IS NOT NULL))),
     CONSTRAINT secrets_family CHECK ((family = ANY (ARRAY['key-manager'::text, 'huawei'::text]))),
     CONSTRAINT secrets_huawei_name CHECK (((family <> 'huawei'::text) OR (name IS NOT NULL))),
+    CONSTRAINT secrets_revision CHECK ((revision >= 0)),
     CONSTRAINT secrets_state CHECK ((state = ANY (ARRAY['ENABLED'::text, 'DISABLED'::text, 'PENDING_DELETE'::text, 'FROZEN'::text])))
 );
-CREATE INDEX secrets_by_creation ON public.secrets USING btree (project, created_at, id) INCLUDE (expiration, delete_at);
+CREATE INDEX secrets_by_creation ON public.secrets USING btree (project, created_at, id) INCLUDE (expiration, delete_at) WHERE (revision >= 0);
 CREATE INDEX secrets_by_event ON public.secrets USING btree (project, event, listed_as, id) WHERE (event IS NOT NULL);
-CREATE INDEX secrets_by_handle ON public.secrets USING btree (project, listed_as, id);
+CREATE INDEX secrets_by_handle ON public.secrets USING btree (project, listed_as, id) WHERE (revision >= 0);
 CREATE UNIQUE INDEX secrets_name_in_project ON public.secrets USING btree (project, name) WHERE (family = 'huawei'::text);
 
 CREATE TABLE users (

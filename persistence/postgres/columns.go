@@ -29,9 +29,14 @@ const ownHandle = `CASE WHEN s.family = 'huawei' THEN s.listed_as ELSE s.id::tex
 func csmsHandle(now string) string {
 	return `CASE WHEN s.family = 'huawei' OR s.name IS NULL OR NOT EXISTS (
 				SELECT FROM secrets o
-				WHERE o.project = s.project AND o.listed_as = s.listed_as AND o.id <> s.id AND ` + alive("o", now) + `)
+				WHERE o.project = s.project AND o.listed_as = s.listed_as AND o.id <> s.id AND ` + listed("o", now) + `)
 			THEN s.listed_as ELSE s.id::text END`
 }
+
+// listed is alive for statements that look for s by handle or by creation. The
+// indexes for those have the part that holds for every row as their condition,
+// which keeps all other statements off them.
+func listed(s, now string) string { return s + ".revision >= 0 AND " + alive(s, now) }
 
 // secretColumns is everything of the secret s, in the order in which secretRow
 // scans it.

@@ -87,7 +87,7 @@ func listBuilders(p auth.ProjectID, q secret.Query, now time.Time) (count, page 
 // filter adds the conditions of q. Column names come from this file alone, and
 // values are arguments.
 func filter(b *sqlbuilder.SelectBuilder, p auth.ProjectID, q secret.Query, now time.Time) error {
-	b.Where(b.Equal("s.project", string(p)), alive("s", b.Var(now)))
+	b.Where(b.Equal("s.project", string(p)), listed("s", b.Var(now)))
 	for _, f := range []struct{ column, pattern string }{
 		{"s.name", q.Name}, {"s.algorithm", q.Algorithm}, {"s.mode", q.Mode},
 	} {

@@ -19,7 +19,7 @@ func byHandle(project, handle, id, now string) string {
 			 WHERE n.project = ` + project + ` AND n.name = ` + handle + ` AND n.family = 'huawei' AND ` + alive("n", now) + `),
 			(SELECT (array_agg(g.id))[1] FROM (
 				SELECT n.id FROM secrets n
-				WHERE n.project = ` + project + ` AND n.listed_as = ` + handle + ` AND ` + alive("n", now) + `
+				WHERE n.project = ` + project + ` AND n.listed_as = ` + handle + ` AND ` + listed("n", now) + `
 				LIMIT 2) g
 			 HAVING count(*) = 1),
 			` + id + `::uuid)`
@@ -40,7 +40,7 @@ func listNamedText(event string) string {
 		)
 		SELECT ` + secretColumns(csmsHandle("$2")) + `
 		FROM secrets s
-		WHERE s.project = $1 AND ` + alive("s", "$2") + event + `
+		WHERE s.project = $1 AND ` + listed("s", "$2") + event + `
 		  AND (s.listed_as, s.id) > (
 			coalesce((SELECT listed_as FROM start), $3),
 			coalesce((SELECT id FROM start), 'ffffffff-ffff-ffff-ffff-ffffffffffff'))
