@@ -263,8 +263,8 @@ func TestTokenAwayAndBack(t *testing.T) {
 	c.must(t, 200, "GET", made.Ref+"/payload", nil)
 }
 
-// A wrong PIN is tried once, readiness says so, and the right one in the file
-// is all it takes.
+// A wrong PIN is tried once, also by a server that is started again, and
+// readiness says so. It takes an operator, or the right one in the file.
 func TestWrongPIN(t *testing.T) {
 	in := install(t)
 	right, err := os.ReadFile(in.token.PINFile)
@@ -273,19 +273,38 @@ func TestWrongPIN(t *testing.T) {
 	}
 	replacePIN(t, in.token.PINFile, []byte("00000000-wrong"))
 	in.serve(t)
-	var why string
+	in.logins(t, 1)
+	in.stop(t)
+
+	in.serve(t)
+	in.logins(t, 0)
+	if said := in.said(t); !strings.Contains(said, "PIN is not tried: the token refused it") {
+		t.Errorf("nobody hears why the second server does not log in:\n%s", said)
+	}
+	if out := in.command(t, "", "hsm", "unblock", "--config", in.config); !strings.Contains(out, "once more") {
+		t.Errorf("hsm unblock: %s", out)
+	}
+	in.logins(t, 1)
+
+	replacePIN(t, in.token.PINFile, right)
+	eventually(t, 15*time.Second, "ready with the right PIN", func() bool { ok, _ := in.ready(t); return ok })
+	in.login(t).must(t, 201, "POST", in.url["key-manager"]+"/v1/secrets", anySecret)
+}
+
+// logins fails the test unless this server has tried the PIN so many times,
+// was refused each time, and leaves it at that.
+func (in *installation) logins(t *testing.T, want int) {
+	t.Helper()
 	eventually(t, 10*time.Second, "not ready because of the PIN", func() bool {
-		var ok bool
-		ok, why = in.ready(t)
-		return !ok && strings.Contains(why, "PIN")
+		ok, why := in.ready(t)
+		return !ok && strings.Contains(why, "refused the PIN") && strings.Count(in.said(t), "PIN was rejected") >= want
 	})
 	time.Sleep(3 * time.Second) // a respawn loop would try again and again
-	said, err := os.ReadFile(in.log.Name())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if n := bytes.Count(said, []byte("0xa0")) + bytes.Count(said, []byte("0xA0")); n > 1 {
-		t.Errorf("the PIN was rejected %d times", n)
+	said := in.said(t)
+	for _, line := range []string{"PIN was rejected", "worker lost"} {
+		if n := strings.Count(said, line); n != want {
+			t.Errorf("%q is logged %d times, want %d", line, n, want)
+		}
 	}
 	a := (&client{}).ask(t, "GET", in.url["admin"]+"/metrics")
 	for line := range strings.Lines(string(a.Body)) {
@@ -293,9 +312,27 @@ func TestWrongPIN(t *testing.T) {
 			t.Errorf("workers were respawned: %s", line)
 		}
 	}
-	replacePIN(t, in.token.PINFile, right)
-	eventually(t, 15*time.Second, "ready with the right PIN", func() bool { ok, _ := in.ready(t); return ok })
-	in.login(t).must(t, 201, "POST", in.url["key-manager"]+"/v1/secrets", anySecret)
+}
+
+// said is the log of the server that runs now.
+func (in *installation) said(t *testing.T) string {
+	t.Helper()
+	said, err := os.ReadFile(in.log.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(said)
+}
+
+// stop ends the server as a service manager does.
+func (in *installation) stop(t *testing.T) {
+	t.Helper()
+	if err := in.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := in.cmd.Wait(); err != nil {
+		t.Errorf("serve: %v", err)
+	}
 }
 
 func replacePIN(t *testing.T, file string, pin []byte) {

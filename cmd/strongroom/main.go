@@ -75,6 +75,7 @@ func commands() *cobra.Command {
 	root.AddCommand(
 		serveCommand(), devCommand(), migrateCommand(), configCommand(), policyCommand(),
 		userCommand(), projectCommand(), roleCommand(), credentialCommand(),
+		hsmCommand(),
 		versionCommand(),
 	)
 	return root

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"runtime"
 	"sync/atomic"
 	"time"
@@ -118,22 +119,14 @@ func (p *parts) openDatabase(ctx context.Context) error {
 }
 
 func (p *parts) openToken(ctx context.Context) (err error) {
-	cfg := hsm.Config{
-		Worker:    p.cfg.HSM.Worker,
-		Format:    p.cfg.HSM.Format,
-		OpTimeout: p.cfg.HSM.OpTimeout,
-		Log:       p.log.Named("hsm"),
-		Observer:  hsm.Observer{Operation: p.metrics.TokenCall},
+	node, err := os.Hostname()
+	if err != nil {
+		return fmt.Errorf("name of this node: %w", err)
 	}
-	for _, t := range p.cfg.HSM.Tokens {
-		var env []string
-		for name, value := range t.Env {
-			env = append(env, name+"="+value)
-		}
-		cfg.Tokens = append(cfg.Tokens, hsm.TokenConfig{
-			URI: t.URI, Workers: t.Workers, Sessions: t.Sessions, GCMIV: t.GCMIV, Env: env,
-		})
-	}
+	cfg := tokenConfig(p.cfg.HSM)
+	cfg.Log = p.log.Named("hsm")
+	cfg.LoginBlock = p.db.LoginBlock(node)
+	cfg.Observer = p.observeTokens()
 	if p.token, err = hsm.Open(ctx, cfg); err != nil {
 		return configError{fmt.Errorf("hsm: %w", err)}
 	}
@@ -146,6 +139,37 @@ func (p *parts) openToken(ctx context.Context) (err error) {
 		return s
 	})
 	return nil
+}
+
+// tokenConfig is what the configuration says of tokens.
+func tokenConfig(c configs.HSM) hsm.Config {
+	cfg := hsm.Config{Worker: c.Worker, Format: c.Format, OpTimeout: c.OpTimeout}
+	for _, t := range c.Tokens {
+		var env []string
+		for name, value := range t.Env {
+			env = append(env, name+"="+value)
+		}
+		cfg.Tokens = append(cfg.Tokens, hsm.TokenConfig{
+			URI: t.URI, Workers: t.Workers, Sessions: t.Sessions, GCMIV: t.GCMIV, Env: env,
+		})
+	}
+	return cfg
+}
+
+// observeTokens counts what a look at the tokens' status now and then would
+// miss: a breaker may open and close between two looks.
+func (p *parts) observeTokens() hsm.Observer {
+	changes := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "strongroom_token_breaker_changes_total", Help: "Times a token's breaker went to a state.",
+	}, []string{"token", "state"})
+	p.metrics.Register(changes)
+	return hsm.Observer{
+		Operation: p.metrics.TokenCall,
+		Respawn: func(token string) {
+			p.log.Info("a worker is started in place of another", zap.String("token", token))
+		},
+		Breaker: func(token, state string) { changes.WithLabelValues(token, state).Inc() },
+	}
 }
 
 func (p *parts) buildServices() error {
