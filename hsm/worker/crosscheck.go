@@ -25,7 +25,9 @@ func (t *Token) crossCheck(ctx context.Context, f key.Format) error {
 	}
 	defer clear(keys.Enc[:])
 	defer clear(keys.MAC[:])
-	t.objects.Lock()
+	if err := t.objects.Lock(ctx); err != nil {
+		return err
+	}
 	defer t.objects.Unlock()
 	refused := false
 	err := t.pool.with(ctx, func(s cryptoki.Session) error {

@@ -35,7 +35,9 @@ func (t *Token) Destroy(ctx context.Context, kek key.Ref) error {
 }
 
 func (t *Token) destroyKEK(ctx context.Context, id key.ID) (found bool, err error) {
-	t.objects.Lock()
+	if err := t.objects.Lock(ctx); err != nil {
+		return false, err
+	}
 	defer t.objects.Unlock()
 	objects, err := t.objectsWith(ctx, id)
 	if err != nil || len(objects) == 0 {
@@ -87,7 +89,9 @@ func (t *Token) objectsWith(ctx context.Context, id key.ID) (found []cryptoki.Ob
 // List returns the IDs of all KEKs in the token: AES keys whose CKA_ID is a
 // UUID. Keys that others keep there are left out as far as that tells.
 func (t *Token) List(ctx context.Context) ([]key.ID, error) {
-	t.objects.RLock()
+	if err := t.objects.RLock(ctx); err != nil {
+		return nil, err
+	}
 	defer t.objects.RUnlock()
 	if err := ctx.Err(); err != nil {
 		return nil, errors.Join(ckr.Found(ckr.Busy, "no time left to list keys"), err)

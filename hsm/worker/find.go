@@ -49,7 +49,9 @@ func (t *Token) handlesOf(ctx context.Context, kek key.Ref, f key.Format) (handl
 // What it finds goes into the cache under the same lock, so that no destroyed
 // key comes back into it.
 func (t *Token) locate(ctx context.Context, kek key.Ref, f key.Format) (handles, error) {
-	t.objects.RLock()
+	if err := t.objects.RLock(ctx); err != nil {
+		return handles{}, err
+	}
 	defer t.objects.RUnlock()
 	h, err := t.locateLocked(ctx, kek.ID, f)
 	if err == nil {

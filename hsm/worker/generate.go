@@ -36,7 +36,9 @@ func (t *Token) Generate(ctx context.Context, spec key.Spec) (key.Made, error) {
 
 // generateAlone makes the KEK while nobody searches, makes or destroys.
 func (t *Token) generateAlone(ctx context.Context, spec key.Spec) (key.Made, error) {
-	t.objects.Lock()
+	if err := t.objects.Lock(ctx); err != nil {
+		return key.Made{}, err
+	}
 	defer t.objects.Unlock()
 	found, err := t.objectsWith(ctx, spec.ID)
 	if worthAnotherTry(err) {

@@ -1,7 +1,9 @@
 package worker_test
 
 import (
+	"context"
 	"testing"
+	"time"
 
 	"github.com/strongroom-kms/strongroom/hsm/hsmtest"
 	"github.com/strongroom-kms/strongroom/hsm/internal/ckr"
@@ -204,4 +206,54 @@ func TestDestroyTakesBothObjects(t *testing.T) {
 	if err := tok.Destroy(t.Context(), other); ckr.ClassOf(err) != ckr.Capability || err == nil {
 		t.Errorf("a key that may not be destroyed: %v", err)
 	}
+}
+
+// A key that takes long to make holds nobody up beyond his deadline, and
+// nobody at all whose key is in use already.
+func TestSlowGenerationEndsNobodyElse(t *testing.T) {
+	device := fakecki.New(fakecki.Behaviour{})
+	first := load(t, device, nil)
+	inUse := generate(t, first, key.A256GCM)
+	wrapped, dek := wrap(t, first, inUse)
+	fresh := generate(t, first, key.A256GCM)
+	wrappedFresh, dekFresh := wrap(t, first, fresh)
+
+	tok := load(t, device, nil)
+	opens(t, tok, inUse, wrapped, dek)
+	release := device.Hang("C_GenerateKey")
+	defer release()
+	before := device.Calls("C_GenerateKey")
+	made := make(chan error, 1)
+	go func() {
+		_, err := tok.Generate(t.Context(), spec(t, key.Auto))
+		made <- err
+	}()
+	for device.Calls("C_GenerateKey") == before {
+		time.Sleep(time.Millisecond)
+	}
+	opens(t, tok, inUse, wrapped, dek)
+	for name, ask := range map[string]func(context.Context) error{
+		"Unwrap": func(ctx context.Context) error {
+			_, err := tok.Unwrap(ctx, fresh, wrappedFresh, []byte("here"))
+			return err
+		},
+		"Destroy": func(ctx context.Context) error { return tok.Destroy(ctx, fresh) },
+		"List":    func(ctx context.Context) error { _, err := tok.List(ctx); return err },
+		"Generate": func(ctx context.Context) error {
+			_, err := tok.Generate(ctx, spec(t, key.Auto))
+			return err
+		},
+	} {
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		began := time.Now()
+		if err := ask(ctx); ckr.ClassOf(err) != ckr.Busy || time.Since(began) > time.Second {
+			t.Errorf("%s = %v after %v", name, err, time.Since(began))
+		}
+		cancel()
+	}
+	release()
+	if err := <-made; err != nil {
+		t.Errorf("the slow one: %v", err)
+	}
+	opens(t, tok, fresh, wrappedFresh, dekFresh)
 }

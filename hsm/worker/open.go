@@ -31,7 +31,7 @@ type Token struct {
 
 	// objects has whoever makes or destroys token objects to himself; those who
 	// search share it. Encryption needs no lock (pkcs11.md §7.1).
-	objects sync.RWMutex
+	objects *objectLock
 
 	// Per cryptoki.KeyKind: the step of the template's ladder that the token
 	// takes, and whether it has.
@@ -67,11 +67,12 @@ func OpenOn(ctx context.Context, cfg Config, m cryptoki.Module) (*Token, error) 
 		return nil, errors.Join(err, m.Close())
 	}
 	t := &Token{
-		cfg:   cfg,
-		log:   cfg.Log,
-		m:     m,
-		cache: newCache(),
-		ivs:   &ivs{convention: cfg.GCMIV},
+		cfg:     cfg,
+		log:     cfg.Log,
+		m:       m,
+		cache:   newCache(),
+		objects: newObjectLock(),
+		ivs:     &ivs{convention: cfg.GCMIV},
 	}
 	if err := t.open(ctx); err != nil {
 		return nil, errors.Join(err, t.closeAll())

@@ -97,7 +97,9 @@ func (t *Token) testFormat(ctx context.Context, f key.Format) (badTag ckr.Code, 
 // withThrowaway lends f a KEK that is gone afterwards: session objects, or
 // token objects where the token makes no others.
 func (t *Token) withThrowaway(ctx context.Context, f key.Format, use func(handles, key.ID) error) (err error) {
-	t.objects.Lock()
+	if err := t.objects.Lock(ctx); err != nil {
+		return err
+	}
 	defer t.objects.Unlock()
 	var id key.ID
 	if _, err := rand.Read(id[:]); err != nil {
