@@ -193,15 +193,13 @@ func (r *recent) list() []key.Ref {
 	return slices.Clone(r.refs)
 }
 
-// probe asks w something that needs the token: canaries of keys in use, or
-// its status where no key has been used yet. Only what says that the worker
-// must be replaced is an error; a key that is missing is the request's matter.
+// probe asks w what needs the token: canaries of keys in use, and its status.
+// Only what says that the worker must be replaced is an error; a key that is
+// missing is the request's matter.
 func (m *member) probe(ctx context.Context, w *worker, keys []key.Ref) error {
 	lim := limits{soft: m.cfg.OpTimeout, hard: m.cfg.HardDeadline}
-	if len(keys) == 0 {
-		c := newCall(frame.Status)
-		defer c.release()
-		return sick(w.do(ctx, c, lim))
+	if err := m.refresh(ctx, w, lim); err != nil {
+		return err
 	}
 	for _, ref := range keys {
 		c := newCall(frame.Check)
@@ -217,5 +215,19 @@ func (m *member) probe(ctx context.Context, w *worker, keys []key.Ref) error {
 			m.recent.forget(ref.ID)
 		}
 	}
+	return nil
+}
+
+// refresh asks w for its status, which status tells from then on: warnings come
+// up while keys are made.
+func (m *member) refresh(ctx context.Context, w *worker, lim limits) error {
+	c := newCall(frame.Status)
+	defer c.release()
+	if err := w.do(ctx, c, lim); err != nil {
+		return sick(err)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.hello.Token = c.reply.Token
 	return nil
 }

@@ -162,6 +162,7 @@ type TokenStatus struct {
 	Breaker              string // closed, open, half-open
 	Workers              int    // alive now
 	Respawns             int    // since start
+	Sessions             int    // that a worker has open, when it last told
 	Formats              []FormatReport
 	Warnings             []string // e.g. weak key protection, from the self-test
 }

@@ -183,6 +183,7 @@ func (t *Token) Status(ctx context.Context) (key.Status, error) {
 		Serial:   t.info.Serial,
 		Model:    t.info.Model,
 		Workers:  1,
+		Sessions: 1 + int(t.pool.opened.Load()), // the anchor
 		Formats:  slices.Clone(t.report.Formats),
 		Warnings: t.Warnings(),
 	}

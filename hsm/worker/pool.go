@@ -22,6 +22,7 @@ type pool struct {
 	slot cryptoki.Slot
 	free chan cryptoki.Session
 
+	opened atomic.Int32 // sessions that are open now, if none got lost
 	lost   atomic.Int32 // places given up because the token had no session for them
 	mu     sync.Mutex   // one change of lost at a time
 	lostAt time.Time    // when the last one went, or came back
@@ -62,7 +63,7 @@ func (p *pool) withFresh(ctx context.Context, f func(cryptoki.Session) error) er
 	}
 	err = p.discard(s)
 	if err == nil {
-		s, err = p.m.OpenSession(p.slot)
+		s, err = p.openSession()
 	}
 	if err != nil {
 		p.giveBack(none)
@@ -104,7 +105,21 @@ func (p *pool) use(s cryptoki.Session, f func(cryptoki.Session) error) (err erro
 	return f(s)
 }
 
-func (p *pool) discard(s cryptoki.Session) error { return closeSession(p.m, s) }
+func (p *pool) openSession() (cryptoki.Session, error) {
+	s, err := p.m.OpenSession(p.slot)
+	if err == nil {
+		p.opened.Add(1)
+	}
+	return s, err
+}
+
+func (p *pool) discard(s cryptoki.Session) error {
+	err := closeSession(p.m, s)
+	if err == nil {
+		p.opened.Add(-1)
+	}
+	return err
+}
 
 // closeSession closes a session that is not trusted or not needed any more.
 // That the token has forgotten it already is fine.
@@ -122,7 +137,7 @@ func (p *pool) borrow(ctx context.Context) (cryptoki.Session, error) {
 		if err != nil || s != none {
 			return s, err
 		}
-		s, err = p.m.OpenSession(p.slot)
+		s, err = p.openSession()
 		if err == nil {
 			return s, nil
 		}

@@ -36,7 +36,7 @@ func requests() []*frame.Request {
 
 func replies() []*frame.Reply {
 	token := key.TokenStatus{
-		Label: "l", Serial: "s", Model: "m", Usable: true, Problem: "p",
+		Label: "l", Serial: "s", Model: "m", Usable: true, Problem: "p", Sessions: 5,
 		Formats:  []key.FormatReport{{Format: key.A256GCM, Passed: true}, {Format: key.A256CBCHS256, Problem: "no HMAC"}},
 		Warnings: []string{"weak"},
 	}

@@ -200,6 +200,7 @@ func appendToken(dst []byte, t *key.TokenStatus) []byte {
 		dst = appendBytes(dst, cut(v))
 	}
 	dst = appendBool(dst, t.Usable)
+	dst = binary.BigEndian.AppendUint32(dst, uint32(t.Sessions))
 	dst = binary.BigEndian.AppendUint32(dst, uint32(len(t.Formats)))
 	for _, r := range t.Formats {
 		dst = append(dst, byte(r.Format))
@@ -218,6 +219,7 @@ func (f *fields) token() (t key.TokenStatus) {
 		*v = f.label()
 	}
 	t.Usable = f.bool()
+	t.Sessions = int(f.u32())
 	t.Formats = make([]key.FormatReport, f.count(1+1+4))
 	for i := range t.Formats {
 		t.Formats[i] = key.FormatReport{Format: key.Format(f.u8()), Passed: f.bool(), Problem: f.label()}
