@@ -48,6 +48,7 @@ func serveCommand() *cobra.Command {
 // serve listens until ctx is done or a listener stops, then drains. Ready is
 // called once every listener answers; load is called again at each SIGHUP.
 func (p *parts) serve(ctx context.Context, load func() (configs.Config, error), ready func(*listening) error) error {
+	tuneMemory()
 	if err := p.db.Ready(ctx); err != nil {
 		return fmt.Errorf("database: %w", err)
 	}
