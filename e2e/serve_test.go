@@ -44,9 +44,6 @@ func install(t *testing.T) *installation {
 	}
 	in := &installation{dir: dir, config: filepath.Join(dir, "serve.yaml"), url: map[string]string{}}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
 	in.startDatabase(t)
 	t.Cleanup(func() { in.stopDatabase(t) })
 	if in.token, err = softhsm.Provision(t.Context(), filepath.Join(dir, "token")); err != nil {

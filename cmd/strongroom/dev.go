@@ -36,10 +36,6 @@ type devOptions struct {
 	addr                                 map[string]*string // by listener
 }
 
-// devRoles are the roles that the clients' manuals speak of, beside the ones
-// that are always there.
-var devRoles = []string{"creator", "observer", "audit", "key-manager:service-admin"}
-
 // devListeners are the listeners of `strongroom dev` and where they are.
 var devListeners = []struct {
 	name, address string
@@ -92,8 +88,7 @@ func fromEnvironment(flags *pflag.FlagSet, getenv func(string) string) error {
 	return errors.Join(errs...)
 }
 
-// defaultDevDir is a folder that PostgreSQL's own user may reach where this
-// runs as root: it would not get past /root.
+// defaultDevDir is where other programs of this user keep their state.
 func defaultDevDir() string {
 	if os.Geteuid() == 0 {
 		return "/var/lib/strongroom-dev"
@@ -170,22 +165,21 @@ func runDev(ctx context.Context, o devOptions, out, errOut io.Writer) (err error
 	})
 }
 
-// openDevDir makes the state folder. Others may pass through it, because
-// PostgreSQL runs as a user of its own where this runs as root; what is secret
-// inside has modes of its own.
+// openDevDir makes the state folder, and returns what is to be done with it in
+// the end.
 func openDevDir(o devOptions) (*devServer, func() error, error) {
 	if o.ephemeral {
 		dir, err := os.MkdirTemp("", "strongroom-dev-")
 		if err != nil {
 			return nil, nil, err
 		}
-		return &devServer{dir: dir}, func() error { return os.RemoveAll(dir) }, os.Chmod(dir, 0o755)
+		return &devServer{dir: dir}, func() error { return os.RemoveAll(dir) }, nil
 	}
 	dir, err := filepath.Abs(o.dir)
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, nil, fmt.Errorf("make state folder: %w", err)
 	}
 	return &devServer{dir: dir}, func() error { return nil }, removeIfThere(filepath.Join(dir, "ready"))
@@ -268,45 +262,13 @@ func concrete(address string) (string, error) {
 	return socket.Addr().String(), socket.Close()
 }
 
-// loadAccounts makes the demo project and its user, then what the file says.
-func (d *devServer) loadAccounts(ctx context.Context, p *parts, file string) (err error) {
-	if d.demo, err = demoAccount(filepath.Join(d.dir, "demo.json")); err != nil {
-		return fmt.Errorf("demo account: %w", err)
-	}
-	if err := p.realm.Load(ctx, realm.Accounts{
-		Roles:    devRoles,
-		Projects: []string{d.demo.Project},
-		Users:    []realm.Persona{d.demo},
-	}); err != nil {
-		return fmt.Errorf("demo account: %w", err)
-	}
-	project, err := projectNamed(ctx, p.realm, realm.Operator(), d.demo.Project)
-	if err != nil {
-		return fmt.Errorf("demo account: %w", err)
-	}
-	d.projectID = project.ID
-	if file == "" {
-		return nil
-	}
-	f, err := os.Open(file)
-	if err != nil {
-		return usageError{fmt.Errorf("accounts: %w", err)}
-	}
-	defer f.Close()
-	accounts, err := realm.ReadAccounts(f)
-	if err != nil {
-		return usageError{fmt.Errorf("%s: %w", file, err)}
-	}
-	return p.realm.Load(ctx, accounts)
-}
-
 // announce says that everything answers, and what to try.
 func (d *devServer) announce(_ context.Context, out, errOut io.Writer, ready string) error {
 	env := filepath.Join(d.dir, "env.sh")
 	if err := writeEnv(env, d.variables()); err != nil {
 		return err
 	}
-	if err := os.WriteFile(ready, nil, 0o644); err != nil {
+	if err := os.WriteFile(ready, nil, 0o600); err != nil {
 		return err
 	}
 	fmt.Fprintf(errOut, banner, d.dir, env)

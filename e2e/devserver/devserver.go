@@ -46,10 +46,6 @@ func Start(ctx context.Context, bin string, args ...string) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{Dir: filepath.Join(top, "state"), bin: bin, args: args, top: top}
-	// PostgreSQL runs as another user where this runs as root.
-	if err := os.Chmod(top, 0o755); err != nil {
-		return nil, err
-	}
 	if s.log, err = os.OpenFile(filepath.Join(top, "log"), os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o600); err != nil {
 		return nil, err
 	}
