@@ -8,8 +8,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -96,8 +96,7 @@ func (s script) log(name, line string) {
 }
 
 func fakeWorker(s script) int {
-	file := os.NewFile(3, "server")
-	conn, err := net.FileConn(file)
+	conn, err := serve.Inherited()
 	if err != nil {
 		return serve.ExitUsage
 	}
@@ -107,7 +106,7 @@ func fakeWorker(s script) int {
 }
 
 // open stands for loading the module, logging in and the self-test.
-func (s script) open(conn net.Conn, set serve.Settings) (serve.Token, error) {
+func (s script) open(conn io.Writer, set serve.Settings) (serve.Token, error) {
 	fmt.Fprintln(os.Stderr, "module prints something")
 	if s.has("away") {
 		return nil, ckr.New("C_Initialize", 0x30)
@@ -134,7 +133,7 @@ func (s script) open(conn net.Conn, set serve.Settings) (serve.Token, error) {
 // fakeToken keeps its keys in the folder and "wraps" by turning bytes round.
 type fakeToken struct {
 	script
-	conn net.Conn
+	conn io.Writer
 }
 
 // obey does what the script says about op, before op does its work.

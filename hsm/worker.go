@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"runtime"
@@ -15,19 +14,18 @@ import (
 	"time"
 
 	"go.uber.org/zap"
-	"golang.org/x/sys/unix"
 
 	"github.com/strongroom-kms/strongroom/hsm/internal/ckr"
 	"github.com/strongroom-kms/strongroom/hsm/internal/frame"
 )
 
-// worker is one strongroom-hsm process and our end of the socket to it. It
+// worker is one strongroom-hsm process and our ends of the pipes to it. It
 // fails once, as a whole, and is never mended.
 type worker struct {
-	cmd  *exec.Cmd
-	conn *net.UnixConn
-	out  *frame.Writer
-	log  *zap.Logger
+	cmd *exec.Cmd
+	pair
+	out *frame.Writer
+	log *zap.Logger
 
 	hello frame.Greeting // once started
 	calls calls
@@ -42,35 +40,35 @@ type worker struct {
 
 // spawn starts a process. The caller must fail it and wait for it, in the end.
 func spawn(path string, src source, log *zap.Logger) (*worker, error) {
-	ours, theirs, err := socketpair()
+	ours, theirs, err := pipes()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("pipes for a worker: %w", err)
 	}
 	lines := &lineLog{log: log}
 	w := &worker{
-		conn: ours,
+		pair: ours,
 		log:  log,
 		gone: make(chan struct{}),
 		over: make(chan struct{}),
 		cmd: &exec.Cmd{
 			Path: path, Args: []string{workerName}, Env: src.env, Dir: "/",
 			Stdout: lines, Stderr: lines,
-			ExtraFiles: []*os.File{theirs}, // fd 3
-			WaitDelay:  time.Second,        // for what else holds its standard error
+			ExtraFiles: theirs,      // frame.RequestsFD, frame.AnswersFD
+			WaitDelay:  time.Second, // for what else holds its standard error
 			SysProcAttr: &syscall.SysProcAttr{
 				Setpgid:   true, // Ctrl-C is for the server, which still has requests to finish
 				Pdeathsig: syscall.SIGKILL,
 			},
 		},
 	}
-	w.out = frame.NewWriter(&deadlined{UnixConn: w.conn})
+	w.out = frame.NewWriter(&deadlined{File: ours.requests})
 	w.calls.init()
 	started := make(chan error, 1)
 	w.wg.Go(func() { w.attend(started) })
 	err = <-started
-	_ = theirs.Close()
+	_, _ = theirs[0].Close(), theirs[1].Close()
 	if err != nil {
-		_ = ours.Close()
+		ours.close()
 		w.wg.Wait()
 		return nil, fmt.Errorf("start worker: %w", err)
 	}
@@ -81,7 +79,7 @@ func spawn(path string, src source, log *zap.Logger) (*worker, error) {
 
 // attend starts the process and waits for it, on one thread: the kernel sends
 // the death signal of a parent when the *thread* that forked ends. It is the
-// belt only; a worker ends by itself when its socket does.
+// belt only; a worker ends by itself when its pipe does.
 func (w *worker) attend(started chan<- error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -93,7 +91,7 @@ func (w *worker) attend(started chan<- error) {
 	}
 	_ = w.cmd.Wait() // what matters is in ProcessState
 	close(w.over)
-	// read has the last answers first, and then the end of the socket; unless a
+	// read has the last answers first, and then the end of the pipe; unless a
 	// child of the module's keeps that open.
 	select {
 	case <-w.gone:
@@ -102,22 +100,29 @@ func (w *worker) attend(started chan<- error) {
 	}
 }
 
-// socketpair returns our end and the worker's. Only the worker's is inherited,
-// and only by the worker: everything else closes on exec.
-func socketpair() (*net.UnixConn, *os.File, error) {
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+// pipes returns our ends of two pipes, and the worker's. Only the worker's are
+// inherited, and only by the worker: everything else closes on exec.
+//
+// One pair of sockets would do as well, but for the price: the kernel wakes a
+// sleeping reader of a socket also when the other side has read, so each
+// request would wake each process twice.
+func pipes() (ours pair, theirs []*os.File, err error) {
+	requests, in, err := os.Pipe()
 	if err != nil {
-		return nil, nil, fmt.Errorf("socketpair: %w", err)
+		return pair{}, nil, err
 	}
-	ours, theirs := os.NewFile(uintptr(fds[0]), "worker"), os.NewFile(uintptr(fds[1]), "server")
-	conn, err := net.FileConn(ours)
-	_ = ours.Close() // conn has a copy
+	out, answers, err := os.Pipe()
 	if err != nil {
-		_ = theirs.Close()
-		return nil, nil, fmt.Errorf("socketpair: %w", err)
+		_, _ = requests.Close(), in.Close()
+		return pair{}, nil, err
 	}
-	return conn.(*net.UnixConn), theirs, nil
+	return pair{answers: out, requests: in}, []*os.File{requests, answers}, nil
 }
+
+// pair is our end of each pipe.
+type pair struct{ requests, answers *os.File }
+
+func (p pair) close() { _, _ = p.requests.Close(), p.answers.Close() }
 
 // greet configures the worker and waits until its token is open and tested.
 func (w *worker) greet(ctx context.Context, src source, within time.Duration) error {
@@ -137,14 +142,14 @@ func (w *worker) greet(ctx context.Context, src source, within time.Duration) er
 // read hands answers to those who wait for them. Anything that is no answer
 // ends the worker.
 func (w *worker) read() {
-	in := frame.NewReader(w.conn)
+	in := frame.NewReader(w.answers)
 	defer in.Wipe()
 	for {
 		h, body, err := in.Next()
 		if err == nil {
 			err = w.calls.answer(h, body)
 		}
-		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) {
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 			err = w.parted()
 		}
 		if err != nil {
@@ -154,18 +159,18 @@ func (w *worker) read() {
 	}
 }
 
-// lastWords is how long the end of a process and the end of its socket may lie
+// lastWords is how long the end of a process and the end of its pipe may lie
 // apart.
 const lastWords = 200 * time.Millisecond
 
-// parted waits a moment for the exit status of a worker whose socket has
+// parted waits a moment for the exit status of a worker whose pipe has
 // ended, since that says more.
 func (w *worker) parted() error {
 	select {
 	case <-w.over:
 		return w.ended()
 	case <-time.After(lastWords):
-		return errors.New("worker closed its socket")
+		return errors.New("worker closed its pipe")
 	}
 }
 
@@ -209,14 +214,14 @@ func (w *worker) fail(cause error) {
 		w.cause = cause
 		close(w.gone)
 		_ = w.cmd.Process.Kill() // it may have ended by itself
-		_ = w.conn.Close()
+		w.pair.close()
 		w.calls.fail(ckr.Found(ckr.Module, cause.Error()))
 	})
 }
 
 // stop lets the worker end by itself, for a while.
 func (w *worker) stop(within time.Duration) {
-	_ = w.conn.CloseWrite()
+	_ = w.requests.Close()
 	select {
 	case <-w.over:
 	case <-time.After(within):
@@ -240,7 +245,7 @@ func (w *worker) pid() int { return w.cmd.Process.Pid }
 // reads nothing for so long is stuck. Setting a deadline costs as much as a
 // small write, so it is kept ahead and renewed now and then.
 type deadlined struct {
-	*net.UnixConn
+	*os.File
 	until time.Time
 }
 
@@ -254,7 +259,7 @@ func (d *deadlined) Write(b []byte) (int, error) {
 			return 0, err
 		}
 	}
-	return d.UnixConn.Write(b)
+	return d.File.Write(b)
 }
 
 // lineLog makes log lines of what a worker or its module prints. Modules print

@@ -1,10 +1,10 @@
 // Command strongroom-hsm is the worker: the one process that loads a PKCS#11
-// module and knows a PIN. Only strongroom starts it, with one end of a socket
-// pair as file descriptor 3; the first frame on it says which token to open
-// (never the PIN, which the worker reads for itself).
+// module and knows a PIN. Only strongroom starts it, with two pipes: requests
+// come on file descriptor 3, answers go to 4. The first request says which token
+// to open (never the PIN, which the worker reads for itself).
 //
 // It may be killed at any time and ends by itself when its server is gone.
-// Exit statuses: 0 the server closed the socket, 64 not started by strongroom,
+// Exit statuses: 0 the server closed its pipe, 64 not started by strongroom,
 // 69 token or module not available, 76 the server spoke another protocol,
 // 77 the PIN was rejected.
 package main
@@ -12,7 +12,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"os/signal"
 	"syscall"
@@ -29,12 +28,12 @@ func main() { os.Exit(run()) }
 
 func run() int {
 	// Signals that stop the server reach its workers too; they go on until the
-	// server has finished its requests and closes the socket.
+	// server has finished its requests and closes its pipe.
 	signal.Ignore(os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	log := logger()
-	conn, err := server()
+	conn, err := serve.Inherited()
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "strongroom-hsm is started by strongroom, which talks to it on file descriptor 3")
+		fmt.Fprintln(os.Stderr, "strongroom-hsm is started by strongroom, which talks to it on file descriptors 3 and 4")
 		return serve.ExitUsage
 	}
 	if err := worker.Harden(); err != nil {
@@ -43,13 +42,6 @@ func run() int {
 	return serve.Run(conn, func(ctx context.Context, s serve.Settings) (serve.Token, error) {
 		return open(ctx, s, log)
 	})
-}
-
-// server returns the connection that the server left for us.
-func server() (net.Conn, error) {
-	file := os.NewFile(3, "server")
-	defer file.Close() // conn has a copy
-	return net.FileConn(file)
 }
 
 // logger writes lines that the server puts into its own log.

@@ -57,9 +57,10 @@ func same(a, b key.Ref) bool {
 	return a.Format == b.Format && bytes.Equal(a.Canary.Wrapped, b.Canary.Wrapped) && bytes.Equal(a.Canary.AAD, b.Canary.AAD)
 }
 
-// do runs one request and answers it. It returns a status to exit with when
-// the answer was that this worker is of no use any more.
+// do runs one request and answers it; the caller flushes. It returns a status to
+// exit with when the answer was that this worker is of no use any more.
 func (w *loop) do(j *job) int {
+	began := time.Now()
 	ctx := &expiring{Context: context.Background(), at: j.deadline}
 	defer ctx.stop()
 	j.reply = frame.Reply{ID: j.request.ID, Op: j.request.Op}
@@ -67,20 +68,18 @@ func (w *loop) do(j *job) int {
 	if err == nil {
 		err = w.serve(ctx, j)
 	}
+	w.crew.took(time.Since(began))
 	if err != nil {
 		j.reply = frame.Reply{ID: j.request.ID, Failed: true, Failure: failure(err)}
 	}
-	sent := w.out.Send(&j.reply)
+	sent := w.out.Queue(&j.reply)
 	clear(j.reply.Output) // a DEK, or its wrapping
 	clear(j.body)
-	status, ends := replaces(err)
+	w.crew.done(j)
 	if sent != nil { // the reader of this loop learns the same and ends the worker
 		return frame.ExitOK
 	}
-	if !ends {
-		w.jobs.Put(j)
-		return frame.ExitOK
-	}
+	status, _ := replaces(err)
 	return status
 }
 

@@ -1,4 +1,4 @@
-// Package serve is the worker's side of the socket: it reads requests, lets a
+// Package serve is the worker's side of the pipes: it reads requests, lets a
 // token do them, and answers. It knows no Cryptoki and needs no cgo; the token
 // is a parameter, so that tests can serve one that hangs, dies or lies.
 //
@@ -10,9 +10,8 @@ package serve
 import (
 	"context"
 	"errors"
-	"net"
+	"io"
 	"runtime"
-	"sync"
 	"time"
 
 	"github.com/strongroom-kms/strongroom/hsm/internal/ckr"
@@ -42,7 +41,7 @@ type Token interface {
 }
 
 const (
-	// queued bounds the requests that wait for a session; beyond, the socket
+	// queued bounds the requests that wait for a session; beyond, the pipe
 	// fills, and the server notices.
 	queued = 256
 	// closing is how long a module may take to say goodbye.
@@ -54,34 +53,45 @@ const (
 // Run serves the server at the other end of conn and returns the status to
 // exit with. open opens the token and runs its self-test. Calls into the
 // module may still be running when Run returns: the process must end then.
-func Run(conn net.Conn, open func(context.Context, Settings) (Token, error)) int {
-	w := &loop{conn: conn, in: frame.NewReader(conn), out: frame.NewWriter(conn)}
+func Run(conn io.ReadWriter, open func(context.Context, Settings) (Token, error)) int {
+	w := &loop{in: frame.NewReader(conn), out: frame.NewWriter(conn), known: references{}, crew: newCrew(), exit: make(chan int, 1)}
 	settings, status := w.settings()
 	if status != frame.ExitOK {
 		return status
 	}
-	gone := w.watch()
-	token, hello, err := greet(open, settings)
-	if err != nil {
-		_ = w.out.Send(&frame.Reply{ID: w.first, Failed: true, Failure: failure(err)})
-		return exitOf(err)
+	w.attend()
+	found := make(chan opened, 1)
+	go func() { found <- greet(open, settings) }()
+	select {
+	case o := <-found:
+		return w.begin(o)
+	case status := <-w.exit: // a module may hang while it is being opened
+		return status
 	}
-	w.token = token
-	if err := w.out.Send(&frame.Reply{ID: w.first, Op: frame.Hello, Greeting: hello}); err != nil {
+}
+
+// begin says what was found, and serves.
+func (w *loop) begin(o opened) int {
+	if o.err != nil {
+		_ = w.out.Send(&frame.Reply{ID: w.first, Failed: true, Failure: failure(o.err)})
+		return exitOf(o.err)
+	}
+	w.token = o.token
+	if err := w.out.Send(&frame.Reply{ID: w.first, Op: frame.Hello, Greeting: o.hello}); err != nil {
 		return frame.ExitOK
 	}
-	return w.run(hello.Sessions, gone)
+	return w.run(o.hello.Sessions)
 }
 
 // loop is one connection.
 type loop struct {
-	conn  net.Conn
-	in    *frame.Reader
+	in    *frame.Reader // of the goroutine that is in read
+	known references    // likewise
 	out   *frame.Writer
 	first uint64 // ID of the request that configures
 	token Token
-	queue chan *job
-	jobs  sync.Pool
+	crew  *crew
+	exit  chan int // the first status to exit with
 }
 
 // settings reads the first frame.
@@ -98,30 +108,20 @@ func (w *loop) settings() (Settings, int) {
 	return r.Settings, frame.ExitOK
 }
 
-// watch reads requests from now on, so that a worker whose module hangs while
-// it is being opened still notices that its server is gone.
-func (w *loop) watch() <-chan int {
-	w.queue = make(chan *job, queued)
-	gone := make(chan int, 1)
-	go func() { gone <- w.read() }()
-	return gone
+// attend reads requests from now on: the end of the server is noticed there.
+func (w *loop) attend() {
+	go func() {
+		if status, last := w.read(); last {
+			w.leave(status)
+		}
+	}()
 }
 
-func (w *loop) read() int {
-	known := references{}
-	for {
-		h, body, err := w.in.Next()
-		if err != nil {
-			return ended(err)
-		}
-		j, _ := w.jobs.Get().(*job)
-		if j == nil {
-			j = new(job)
-		}
-		if err := j.fill(h, body, known); err != nil {
-			return frame.ExitProtocol
-		}
-		w.queue <- j
+// leave makes Run return, unless it does so already.
+func (w *loop) leave(status int) {
+	select {
+	case w.exit <- status:
+	default:
 	}
 }
 
@@ -134,16 +134,23 @@ func ended(err error) int {
 	return frame.ExitOK
 }
 
-// greet opens the token and says what was found.
-func greet(open func(context.Context, Settings) (Token, error), s Settings) (Token, frame.Greeting, error) {
+// opened is a token and what there is to say about it.
+type opened struct {
+	token Token
+	hello frame.Greeting
+	err   error
+}
+
+// greet opens the token and asks it for a sign of life.
+func greet(open func(context.Context, Settings) (Token, error), s Settings) opened {
 	ctx := context.Background()
 	token, err := open(ctx, s)
 	if err != nil {
-		return nil, frame.Greeting{}, err
+		return opened{err: err}
 	}
 	status, err := statusOf(ctx, token)
 	if err != nil {
-		return nil, frame.Greeting{}, err
+		return opened{err: err}
 	}
 	sessions := s.Sessions
 	if t, ok := token.(interface{ Sessions() int }); ok {
@@ -152,7 +159,7 @@ func greet(open func(context.Context, Settings) (Token, error), s Settings) (Tok
 	if sessions <= 0 {
 		sessions = max(fewest, 2*runtime.NumCPU())
 	}
-	return token, frame.Greeting{Version: frame.Version, Sessions: sessions, Token: status}, nil
+	return opened{token: token, hello: frame.Greeting{Version: frame.Version, Sessions: sessions, Token: status}}
 }
 
 // statusOf returns how the one token of a worker is. A token that gives no
@@ -172,25 +179,19 @@ func statusOf(ctx context.Context, token Token) (key.TokenStatus, error) {
 
 // run does the requests, n at once, until the server is gone or an error asks
 // for another worker.
-func (w *loop) run(n int, gone <-chan int) int {
-	fatal := make(chan int, n)
+func (w *loop) run(n int) int {
+	w.crew.open(n)
+	over := make(chan struct{})
+	defer close(over)
+	go w.watch(over)
 	for range n {
-		go func() {
-			for j := range w.queue {
-				if status := w.do(j); status != frame.ExitOK {
-					fatal <- status
-					return
-				}
-			}
-		}()
+		go func() { w.leave(w.hand()) }()
 	}
-	select {
-	case status := <-fatal:
-		return status
-	case status := <-gone:
-		w.close()
-		return status
+	status := <-w.exit
+	if status == frame.ExitOK || status == frame.ExitProtocol {
+		w.close() // an ill module is left alone
 	}
+	return status
 }
 
 // close lets the module end its sessions. Not every module returns from that.

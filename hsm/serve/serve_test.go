@@ -17,13 +17,15 @@ import (
 	"github.com/strongroom-kms/strongroom/sensitive"
 )
 
-// stub answers Unwrap with what unwrap says and knows nothing else.
+// stub answers Unwrap with what unwrap says, Destroy likewise, and knows
+// nothing else.
 type stub struct {
 	serve.Token
-	unwrap func(ctx context.Context, kek key.Ref, wrapped, aad []byte) (sensitive.Bytes, error)
-	status key.TokenStatus
-	closed chan struct{}
-	once   sync.Once
+	unwrap  func(ctx context.Context, kek key.Ref, wrapped, aad []byte) (sensitive.Bytes, error)
+	destroy func() error
+	status  key.TokenStatus
+	closed  chan struct{}
+	once    sync.Once
 }
 
 func newStub() *stub {
@@ -39,6 +41,8 @@ func newStub() *stub {
 func (s *stub) Unwrap(ctx context.Context, kek key.Ref, wrapped, aad []byte) (sensitive.Bytes, error) {
 	return s.unwrap(ctx, kek, wrapped, aad)
 }
+
+func (s *stub) Destroy(context.Context, key.Ref) error { return s.destroy() }
 
 func (s *stub) Status(context.Context) (key.Status, error) {
 	return key.Status{Tokens: []key.TokenStatus{s.status}}, nil
@@ -67,8 +71,13 @@ func run(t *testing.T, open func(context.Context, serve.Settings) (serve.Token, 
 // greeted is run for a token that opens.
 func greeted(t *testing.T, tok serve.Token) *server {
 	t.Helper()
+	return greetedWith(t, tok, 1)
+}
+
+func greetedWith(t *testing.T, tok serve.Token, sessions int) *server {
+	t.Helper()
 	s := run(t, func(context.Context, serve.Settings) (serve.Token, error) { return tok, nil })
-	s.send(&frame.Request{ID: 1, Op: frame.Configure, Settings: serve.Settings{Sessions: 1}})
+	s.send(&frame.Request{ID: 1, Op: frame.Configure, Settings: serve.Settings{Sessions: sessions}})
 	if r := s.receive(); r.Failed || r.Op != frame.Hello || r.Greeting.Version != frame.Version || r.Greeting.Token.Label != "stub" {
 		t.Fatalf("greeting %+v", r)
 	}
@@ -126,6 +135,29 @@ func TestWorkerEndsWithItsServer(t *testing.T) {
 	default:
 		t.Error("the token was not closed")
 	}
+}
+
+func TestWorkerEndsWithItsServerWhileItsModuleHangs(t *testing.T) {
+	never := make(chan struct{})
+	defer close(never)
+	hang := func() error { <-never; return errors.New("late") }
+	t.Run("at first", func(t *testing.T) {
+		s := run(t, func(context.Context, serve.Settings) (serve.Token, error) { return nil, hang() })
+		s.send(&frame.Request{ID: 1, Op: frame.Configure})
+		_ = s.conn.Close()
+		s.exits(frame.ExitOK)
+	})
+	t.Run("later", func(t *testing.T) {
+		tok := newStub()
+		s := greeted(t, tok)
+		s.warm()
+		tok.unwrap = func(context.Context, key.Ref, []byte, []byte) (sensitive.Bytes, error) {
+			return sensitive.Bytes{}, hang()
+		}
+		s.send(request(2, time.Minute))
+		_ = s.conn.Close()
+		s.exits(frame.ExitOK)
+	})
 }
 
 func TestWorkerRefusesWhatIsNoProtocol(t *testing.T) {

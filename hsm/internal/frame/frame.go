@@ -1,5 +1,5 @@
 // Package frame is what travels between the server and a worker: binary frames
-// over one socket pair (pkcs11.md §2.2).
+// over two pipes (pkcs11.md §2.2).
 //
 //	length  4 bytes, big endian, of all that follows
 //	id      8 bytes, chosen by the server; a reply repeats it
@@ -31,6 +31,12 @@ const (
 
 	lengthBytes = 4
 	headBytes   = lengthBytes + 8 + 1
+)
+
+// The file descriptors of a worker.
+const (
+	RequestsFD = 3
+	AnswersFD  = 4
 )
 
 // Op says what a frame asks for or answers.

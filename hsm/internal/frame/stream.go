@@ -48,6 +48,12 @@ func (r *Reader) Next() (Head, []byte, error) {
 	return Head{ID: binary.BigEndian.Uint64(b[lengthBytes:]), Op: Op(b[headBytes-1])}, b[headBytes:], nil
 }
 
+// Ready reports whether Next returns without reading.
+func (r *Reader) Ready() bool {
+	have := r.buf[r.from:r.to]
+	return len(have) >= lengthBytes && uint64(len(have)) >= lengthBytes+uint64(binary.BigEndian.Uint32(have))
+}
+
 // need reads until n bytes are there.
 func (r *Reader) need(n int) error {
 	for r.to-r.from < n {
@@ -121,23 +127,55 @@ func (w *Writer) Send(m Message) error {
 	return w.flush(maxRounds)
 }
 
+// Queue leaves m to the next Send or Flush. It is for who knows that more
+// follows at once.
+func (w *Writer) Queue(m Message) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.append(m)
+}
+
+// Flush writes what waits, unless somebody is about to.
+func (w *Writer) Flush() error {
+	if !w.lead() {
+		return nil
+	}
+	return w.flush(maxRounds)
+}
+
+func (w *Writer) lead() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.writing || len(w.waiting) == 0 {
+		return false
+	}
+	w.writing = true
+	return true
+}
+
 // queue appends m to what waits, and reports whether the caller has to write.
 func (w *Writer) queue(m Message) (leads bool, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.err != nil {
-		return false, w.err
-	}
-	if len(w.waiting) > maxWaiting {
-		return false, ErrFull
-	}
-	w.waiting = grown(w.waiting)
-	if w.waiting, err = m.AppendTo(w.waiting); err != nil {
+	if err := w.append(m); err != nil {
 		return false, err
 	}
 	leads = !w.writing
 	w.writing = true
 	return leads, nil
+}
+
+// append is for who holds mu.
+func (w *Writer) append(m Message) (err error) {
+	if w.err != nil {
+		return w.err
+	}
+	if len(w.waiting) > maxWaiting {
+		return ErrFull
+	}
+	w.waiting = grown(w.waiting)
+	w.waiting, err = m.AppendTo(w.waiting)
+	return err
 }
 
 // grown makes room for one more frame. append would leave the old array, and
