@@ -141,6 +141,16 @@ func (f *fakeToken) obey(op string) error {
 	if f.once("die-" + op) {
 		os.Exit(3)
 	}
+	if n, ok := f.text("deaths-" + op); ok && n != "0" {
+		left, err := strconv.Atoi(n)
+		if err == nil {
+			err = os.WriteFile(f.file("deaths-"+op), []byte(strconv.Itoa(left-1)), 0o600)
+		}
+		if err != nil {
+			panic(err)
+		}
+		os.Exit(3)
+	}
 	if f.has("hang-" + op) {
 		select {}
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/strongroom-kms/strongroom/fault"
 	"github.com/strongroom-kms/strongroom/hsm/internal/frame"
@@ -75,26 +76,55 @@ func (t *Token) publish() {
 
 // Generate makes the key spec asks for. It is never repeated blindly: where a
 // worker died over it, what may have been made is destroyed first, by the ID
-// that the server chose.
+// that the server chose. Making a key takes long enough to meet several dying
+// workers; so it is tried until the deadline, at a growing distance, since the
+// request itself may be what kills them.
 func (t *Token) Generate(ctx context.Context, spec key.Spec) (key.Made, error) {
-	made, err := t.generate(ctx, spec)
-	for range attempts - 1 {
-		if err == nil || next(ctx, err) != replace {
-			break
+	p := t.lengthy(1)
+	ctx, cancel := within(ctx, p.total)
+	defer cancel()
+	var rest backoff
+	for {
+		made, err := t.generate(ctx, spec, p)
+		if next(ctx, err) != replace {
+			return made, asFault(err)
 		}
-		if gone := t.Destroy(ctx, key.Ref{ID: spec.ID, Format: spec.Format}); gone != nil {
+		if gone := t.remove(ctx, key.Ref{ID: spec.ID, Format: spec.Format}); gone != nil {
 			return key.Made{}, asFault(errors.Join(err, fmt.Errorf("destroy what may have been made: %w", gone)))
 		}
-		made, err = t.generate(ctx, spec)
+		rest.grow(0, slowest)
+		select {
+		case <-time.After(rest.next):
+		case <-ctx.Done():
+			return key.Made{}, unavailable(errors.Join(ctx.Err(), err))
+		}
 	}
-	return made, asFault(err)
 }
 
-func (t *Token) generate(ctx context.Context, spec key.Spec) (key.Made, error) {
+// remove destroys what a lost Generate may have left, whatever becomes of the
+// workers meanwhile.
+func (t *Token) remove(ctx context.Context, kek key.Ref) error {
+	for {
+		err := t.destroy(ctx, kek)
+		if next(ctx, err) != replace {
+			return err
+		}
+	}
+}
+
+// within is ctx with a deadline, if it had none.
+func within(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	if _, ok := ctx.Deadline(); ok {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, d)
+}
+
+func (t *Token) generate(ctx context.Context, spec key.Spec, p plan) (key.Made, error) {
 	c := newCall(frame.Generate)
 	defer c.release()
 	c.request.Spec = spec
-	if err := t.ask(ctx, c, t.lengthy(1)); err != nil {
+	if err := t.ask(ctx, c, p); err != nil {
 		return key.Made{}, err
 	}
 	made := c.reply.Made
@@ -196,11 +226,15 @@ func (t *Token) Check(ctx context.Context, kek key.Ref) (key.CheckResult, error)
 // Destroy destroys kek in the token. It is final. A key that is not there
 // counts as destroyed, so it may be repeated.
 func (t *Token) Destroy(ctx context.Context, kek key.Ref) error {
+	return asFault(t.destroy(ctx, kek))
+}
+
+func (t *Token) destroy(ctx context.Context, kek key.Ref) error {
 	c := newCall(frame.Destroy)
 	defer c.release()
 	c.request.Ref = kek
 	if err := t.ask(ctx, c, t.lengthy(attempts)); err != nil {
-		return asFault(err)
+		return err
 	}
 	for _, m := range t.members {
 		m.recent.forget(kek.ID)

@@ -193,19 +193,6 @@ func TestWorkerDiesOverGenerate(t *testing.T) {
 	}
 }
 
-func TestGenerateIsNotRepeatedForever(t *testing.T) {
-	t.Parallel()
-	s := folder(t)
-	s.put(t, "code-generate", "0x30")
-	tok := openFake(t, fakeConfig(t, s))
-	if _, err := tok.Generate(t.Context(), key.Spec{ID: kek.ID}); fault.KindOf(err) != fault.Unavailable {
-		t.Fatalf("Generate: %v", err)
-	}
-	if n := s.lines("generated"); n != 3 {
-		t.Errorf("generated %d times, want 3", n)
-	}
-}
-
 func TestObserverSeesEverything(t *testing.T) {
 	t.Parallel()
 	s := folder(t)
@@ -280,6 +267,56 @@ func TestCloseEndsEverything(t *testing.T) {
 			}
 			if err := unwrap(t.Context(), tok); fault.KindOf(err) != fault.Unavailable {
 				t.Errorf("after Close: %v", err)
+			}
+		})
+	}
+}
+
+// A new key meets as many dying workers as its deadline has room for, each time
+// after what may be there is destroyed.
+func TestGenerateOutlivesManyWorkers(t *testing.T) {
+	t.Parallel()
+	s := folder(t)
+	s.put(t, "deaths-generate", "5")
+	s.put(t, "deaths-destroy", "4")
+	tok := openFake(t, fakeConfig(t, s))
+	id := key.ID{0xBE, 0xEF}
+	made, err := tok.Generate(within(t, 20*time.Second), key.Spec{ID: id, CanaryAAD: []byte("canary")})
+	if err != nil || made.Ref.ID != id {
+		t.Fatalf("Generate = %v, %v", made.Ref.ID, err)
+	}
+	if n := s.lines("generated"); n != 6 {
+		t.Errorf("%d generations, want 6", n)
+	}
+	if ids, err := tok.List(t.Context()); err != nil || !slices.Equal(ids, []key.ID{id}) {
+		t.Errorf("List = %v, %v", ids, err)
+	}
+}
+
+// A generation that itself takes every worker down ends at its deadline, and
+// does not eat workers as fast as they come.
+func TestGenerateIsNotRepeatedForever(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct{ name, file, text string }{
+		{"they die", "deaths-generate", "1000"},
+		{"their module is gone", "code-generate", "0x30"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			s := folder(t)
+			s.put(t, tc.file, tc.text)
+			tok := openFake(t, fakeConfig(t, s))
+			began := time.Now()
+			_, err := tok.Generate(within(t, 2*time.Second), key.Spec{ID: kek.ID})
+			if took := time.Since(began); fault.KindOf(err) != fault.Unavailable || took > 3*time.Second {
+				t.Errorf("Generate = %v after %v", err, took)
+			}
+			if n := s.lines("generated"); n < 3 || n > 10 {
+				t.Errorf("generated %d times in two seconds", n)
+			}
+			s.drop(t, tc.file)
+			if err := unwrap(within(t, 5*time.Second), tok); err != nil {
+				t.Errorf("the next request: %v", err)
 			}
 		})
 	}
