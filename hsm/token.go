@@ -24,6 +24,11 @@ type Token struct {
 	pool    *pool
 	calls   atomic.Uint64
 
+	// making has a place per worker for whoever makes or destroys keys. Inside a
+	// worker they go one after another; more of them would only occupy what
+	// quick requests need, until those look as if they hung.
+	making chan struct{}
+
 	stop  context.CancelFunc
 	ended <-chan struct{} // closed by stop
 	wg    sync.WaitGroup
@@ -48,6 +53,11 @@ func Open(ctx context.Context, cfg Config) (*Token, error) {
 		}
 		t.members = append(t.members, newMember(&t.cfg, src, gates[same], t.publish))
 	}
+	seats := 0
+	for _, m := range t.members {
+		seats += len(m.seats)
+	}
+	t.making = make(chan struct{}, seats)
 	for _, m := range t.members {
 		for _, s := range m.seats {
 			t.wg.Go(func() { s.supervise(running) })
@@ -81,8 +91,11 @@ func (t *Token) publish() {
 // request itself may be what kills them.
 func (t *Token) Generate(ctx context.Context, spec key.Spec) (key.Made, error) {
 	p := t.lengthy(1)
-	ctx, cancel := within(ctx, p.total)
-	defer cancel()
+	ctx, end, err := t.reserve(ctx, p)
+	if err != nil {
+		return key.Made{}, err
+	}
+	defer end()
 	var rest backoff
 	for {
 		made, err := t.generate(ctx, spec, p)
@@ -112,12 +125,23 @@ func (t *Token) remove(ctx context.Context, kek key.Ref) error {
 	}
 }
 
-// within is ctx with a deadline, if it had none.
-func within(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
-	if _, ok := ctx.Deadline(); ok {
-		return context.WithCancel(ctx)
+// reserve waits for a place to make or destroy a key, until end. The context it
+// returns has a deadline in any case.
+func (t *Token) reserve(ctx context.Context, p plan) (_ context.Context, end func(), err error) {
+	cancel := func() {}
+	if _, ok := ctx.Deadline(); !ok {
+		ctx, cancel = context.WithTimeout(ctx, p.total)
 	}
-	return context.WithTimeout(ctx, d)
+	select {
+	case t.making <- struct{}{}:
+		return ctx, func() { <-t.making; cancel() }, nil
+	case <-t.ended:
+		cancel()
+		return ctx, nil, unavailable(errClosed)
+	case <-ctx.Done():
+		cancel()
+		return ctx, nil, unavailable(fmt.Errorf("other keys are being made: %w", ctx.Err()))
+	}
 }
 
 func (t *Token) generate(ctx context.Context, spec key.Spec, p plan) (key.Made, error) {
@@ -226,6 +250,11 @@ func (t *Token) Check(ctx context.Context, kek key.Ref) (key.CheckResult, error)
 // Destroy destroys kek in the token. It is final. A key that is not there
 // counts as destroyed, so it may be repeated.
 func (t *Token) Destroy(ctx context.Context, kek key.Ref) error {
+	ctx, end, err := t.reserve(ctx, t.lengthy(attempts))
+	if err != nil {
+		return err
+	}
+	defer end()
 	return asFault(t.destroy(ctx, kek))
 }
 

@@ -321,3 +321,42 @@ func TestGenerateIsNotRepeatedForever(t *testing.T) {
 		})
 	}
 }
+
+// Many projects are used for the first time on a slow token: who only unwraps
+// does not wait behind them, and no worker seems to hang.
+func TestManyNewKeysHoldNobodyUp(t *testing.T) {
+	t.Parallel()
+	s := folder(t)
+	s.put(t, "slow-generate", "300ms")
+	cfg := fakeConfig(t, s)
+	cfg.OpTimeout, cfg.HardDeadline = 300*time.Millisecond, 600*time.Millisecond
+	tok := openFake(t, cfg)
+	if err := unwrap(t.Context(), tok); err != nil {
+		t.Fatal(err)
+	}
+	var making sync.WaitGroup
+	var left atomic.Int32
+	for i := range 12 {
+		left.Add(1)
+		making.Go(func() {
+			if _, err := tok.Generate(within(t, 10*time.Second), key.Spec{ID: key.ID{1, byte(i)}}); err != nil {
+				t.Errorf("Generate: %v", err)
+			}
+			left.Add(-1)
+		})
+	}
+	for left.Load() > 6 {
+		began := time.Now()
+		if err := unwrap(t.Context(), tok); err != nil || time.Since(began) > 200*time.Millisecond {
+			t.Errorf("Unwrap = %v after %v", err, time.Since(began))
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if err := tok.Destroy(within(t, 20*time.Millisecond), kek); fault.KindOf(err) != fault.Unavailable {
+		t.Errorf("Destroy without time to wait = %v", err)
+	}
+	making.Wait()
+	if n := status(t, tok).Respawns; n != 0 {
+		t.Errorf("%d respawns", n)
+	}
+}
