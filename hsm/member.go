@@ -20,7 +20,6 @@ type member struct {
 	cfg     *Config
 	src     source
 	log     *zap.Logger
-	pool    *pool
 	gate    *pinGate
 	breaker *breaker
 	recent  recent

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -31,7 +32,7 @@ func (t *Token) handlesOf(ctx context.Context, kek key.Ref, f key.Format) (handl
 		return h, nil
 	}
 	h, err := t.locate(ctx, kek, f)
-	if err == errMissing || err == errTwins {
+	if errors.Is(err, errMissing) || errors.Is(err, errTwins) {
 		// No session and no lock is held meanwhile.
 		select {
 		case <-time.After(pauseMissing):
@@ -64,7 +65,7 @@ func (t *Token) locateLocked(ctx context.Context, id key.ID, f key.Format) (h ha
 	var finding error
 	err = t.pool.with(ctx, func(s cryptoki.Session) error {
 		h, err = t.find(s, id, f)
-		if err == errMissing || err == errTwins {
+		if errors.Is(err, errMissing) || errors.Is(err, errTwins) {
 			finding = err
 			return nil
 		}

@@ -67,7 +67,6 @@ type Token struct {
 	rules    []*rule
 	calls    map[string]int
 	away     bool
-	ivs      byte
 }
 
 type object struct {
