@@ -18,7 +18,8 @@ import (
 type Listener struct {
 	Name    string
 	Address string
-	TLS     *tls.Config // nil: plain HTTP
+	Socket  net.Listener // bound already; nil: Listen binds Address
+	TLS     *tls.Config  // nil: plain HTTP
 	Handler http.Handler
 
 	// A client that is slower than this is cut off; zero means no limit.
@@ -46,9 +47,12 @@ type running struct {
 func Listen(listeners []Listener, logger *zap.Logger) (*Server, error) {
 	s := &Server{log: logger, failed: make(chan error, len(listeners))}
 	for _, l := range listeners {
-		socket, err := net.Listen("tcp", l.Address)
-		if err != nil {
-			return nil, errors.Join(fmt.Errorf("listen for %s: %w", l.Name, err), s.Close())
+		socket := l.Socket
+		if socket == nil {
+			var err error
+			if socket, err = net.Listen("tcp", l.Address); err != nil {
+				return nil, errors.Join(fmt.Errorf("listen for %s: %w", l.Name, err), s.Close())
+			}
 		}
 		s.running = append(s.running, &running{l, socket, &http.Server{
 			Handler:           l.Handler,

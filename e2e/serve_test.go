@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -87,13 +88,9 @@ func (in *installation) writeConfig(t *testing.T) {
 	var b strings.Builder
 	b.WriteString("listeners:\n")
 	for _, name := range []string{"identity", "key-manager", "csms", "admin"} {
-		socket, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		fmt.Fprintf(&b, "  - {name: %s, address: %q, dialects: [%s]}\n", name, socket.Addr(), name)
-		in.url[name] = "http://" + socket.Addr().String()
-		socket.Close()
+		address := freeAddress(t)
+		fmt.Fprintf(&b, "  - {name: %s, address: %q, dialects: [%s]}\n", name, address, name)
+		in.url[name] = "http://" + address
 	}
 	dsn := filepath.Join(in.dir, "db-url")
 	if err := os.WriteFile(dsn, []byte(in.database.URL("strongroom")), 0o600); err != nil {
@@ -108,6 +105,21 @@ func (in *installation) writeConfig(t *testing.T) {
 	if err := os.WriteFile(in.config, []byte(b.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// freeAddress is a loopback address that nobody uses and that no outgoing
+// connection will be given before the server binds it.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	for range 100 {
+		address := fmt.Sprintf("127.0.0.1:%d", 20000+rand.IntN(12000))
+		if socket, err := net.Listen("tcp", address); err == nil {
+			socket.Close()
+			return address
+		}
+	}
+	t.Fatal("no port is free")
+	return ""
 }
 
 // command runs an operator's command and returns what it printed.

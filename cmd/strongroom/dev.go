@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -111,6 +110,7 @@ type devServer struct {
 	databaseURL string
 	demo        realm.Persona
 	projectID   auth.ProjectID
+	sockets     map[string]net.Listener
 	listening   *listening
 }
 
@@ -145,6 +145,7 @@ func runDev(ctx context.Context, o devOptions, out, errOut io.Writer) (err error
 	if d.tls, err = throwawayTLS(filepath.Join(d.dir, "tls"), time.Now()); err != nil {
 		return err
 	}
+	defer d.unbind()
 	cfg, err := d.config(o)
 	if err != nil {
 		return err
@@ -154,6 +155,7 @@ func runDev(ctx context.Context, o devOptions, out, errOut io.Writer) (err error
 		return err
 	}
 	defer func() { err = errors.Join(err, p.Close()) }()
+	p.sockets = d.sockets
 	if err := d.loadAccounts(ctx, p, o.accounts); err != nil {
 		return err
 	}
@@ -173,7 +175,7 @@ func openDevDir(o devOptions) (*devServer, func() error, error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		return &devServer{dir: dir}, func() error { return os.RemoveAll(dir) }, nil
+		return &devServer{dir: dir, sockets: map[string]net.Listener{}}, func() error { return os.RemoveAll(dir) }, nil
 	}
 	dir, err := filepath.Abs(o.dir)
 	if err != nil {
@@ -182,7 +184,7 @@ func openDevDir(o devOptions) (*devServer, func() error, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, nil, fmt.Errorf("make state folder: %w", err)
 	}
-	return &devServer{dir: dir}, func() error { return nil }, removeIfThere(filepath.Join(dir, "ready"))
+	return &devServer{dir: dir, sockets: map[string]net.Listener{}}, func() error { return nil }, removeIfThere(filepath.Join(dir, "ready"))
 }
 
 func removeIfThere(file string) error {
@@ -222,9 +224,9 @@ func (d *devServer) config(o devOptions) (configs.Config, error) {
 	cfg.Listeners = nil
 	url := map[string]string{}
 	for _, l := range devListeners {
-		address, err := concrete(*o.addr[l.name])
+		address, err := d.bind(l.name, *o.addr[l.name])
 		if err != nil {
-			return cfg, usageError{fmt.Errorf("--%s-addr: %w", l.name, err)}
+			return cfg, fmt.Errorf("--%s-addr: %w", l.name, err)
 		}
 		url[l.name] = "http://" + address
 		listener.Name, listener.Address, listener.Dialects = l.name, address, []configs.Dialect{l.dialect}
@@ -248,18 +250,23 @@ func (d *devServer) config(o devOptions) (configs.Config, error) {
 	return cfg, nil
 }
 
-// concrete gives port 0 the number of a free port: the catalog has to name it
-// before the listener is bound.
-func concrete(address string) (string, error) {
-	host, port, err := net.SplitHostPort(address)
-	if err != nil || port != "0" {
-		return net.JoinHostPort(cmp.Or(host, "127.0.0.1"), port), err
-	}
+// bind binds one listener now: the catalog has to name its address before it
+// serves, and port 0 means any that is free.
+func (d *devServer) bind(name, address string) (string, error) {
 	socket, err := net.Listen("tcp", address)
 	if err != nil {
 		return "", err
 	}
-	return socket.Addr().String(), socket.Close()
+	d.sockets[name] = socket
+	return socket.Addr().String(), nil
+}
+
+// unbind closes the sockets that nothing serves: those that serve are closed
+// already.
+func (d *devServer) unbind() {
+	for _, s := range d.sockets {
+		_ = s.Close()
+	}
 }
 
 // announce says that everything answers, and what to try.

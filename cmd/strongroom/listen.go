@@ -31,6 +31,7 @@ func (p *parts) listen() (*listening, error) {
 		one := api.Listener{
 			Name:              cfg.Name,
 			Address:           cfg.Address,
+			Socket:            p.sockets[cfg.Name],
 			ReadHeaderTimeout: cfg.ReadHeaderTimeout,
 			ReadTimeout:       cfg.ReadTimeout,
 			WriteTimeout:      cfg.WriteTimeout,

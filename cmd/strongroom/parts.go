@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"runtime"
 	"sync/atomic"
@@ -46,6 +47,7 @@ type parts struct {
 	realm    *realm.Service
 	verifier *aksk.Verifier
 
+	sockets  map[string]net.Listener // of listeners that are bound already
 	draining atomic.Bool
 	down     []func() error
 }
