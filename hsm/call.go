@@ -3,6 +3,7 @@ package hsm
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync"
 	"time"
 
@@ -47,22 +48,18 @@ type limits struct{ soft, hard time.Duration }
 // do sends c and waits for the answer, the soft limit or the end of ctx.
 func (w *worker) do(ctx context.Context, c *call, lim limits) error {
 	c.request.Left, c.err = lim.soft, nil
-	if err := w.calls.add(c, time.Now(), lim); err != nil {
+	others, err := w.calls.add(c, time.Now(), lim)
+	if err != nil {
 		return err
 	}
-	if err := w.out.Send(&c.request); err != nil {
+	if err := w.send(&c.request, others); err != nil {
 		if unsent := refused(err); unsent != nil && w.calls.remove(c) {
 			return unsent
 		}
 		w.unwritable(err)
 	}
-	select {
-	case <-c.done:
-	case <-ctx.Done():
-		if w.calls.leave(c) {
-			return ctx.Err()
-		}
-		<-c.done // the answer is just arriving
+	if err := w.await(ctx, c); err != nil {
+		return err
 	}
 	if c.err != nil {
 		return c.err
@@ -74,6 +71,46 @@ func (w *worker) do(ctx context.Context, c *call, lim limits) error {
 	if c.reply.Failed {
 		return received(c.reply.Failure)
 	}
+	return nil
+}
+
+// crowd is how many other calls make it likely that some more are about to be
+// sent.
+const crowd = 3
+
+// send writes m. In a crowd it lets the others add theirs first: answers arrive
+// in bunches, so those who ask next are runnable now.
+func (w *worker) send(m frame.Message, others int) error {
+	if err := w.out.Queue(m); err != nil {
+		return err
+	}
+	if others >= crowd {
+		runtime.Gosched()
+	}
+	return w.out.Flush()
+}
+
+// await returns nil when c has been answered, one way or the other.
+//
+// Those who wait also read: whoever finds nobody reading reads for all until
+// its own answer comes. So a lone caller is woken once and by the kernel, and
+// not by another goroutine that had to be woken first.
+func (w *worker) await(ctx context.Context, c *call) error {
+	select {
+	case <-c.done:
+		return nil
+	case <-ctx.Done():
+	case <-w.turn:
+		answered := w.read(ctx, c)
+		w.turn <- struct{}{}
+		if answered {
+			return nil
+		}
+	}
+	if w.calls.leave(c) {
+		return ctx.Err()
+	}
+	<-c.done // the answer is just arriving
 	return nil
 }
 
@@ -95,21 +132,25 @@ type calls struct {
 	open   map[uint64]*call
 	last   uint64
 	failed error // why none is taken any more
+
+	reader  *call           // the one that reads for all
+	waiting context.Context // for how long it does
 }
 
 func (cs *calls) init() { cs.open = make(map[uint64]*call) }
 
-func (cs *calls) add(c *call, now time.Time, lim limits) error {
+// add takes c, and returns how many others there are.
+func (cs *calls) add(c *call, now time.Time, lim limits) (others int, err error) {
 	c.soft, c.hard = now.Add(lim.soft), now.Add(lim.hard)
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	if cs.failed != nil {
-		return cs.failed
+		return 0, cs.failed
 	}
 	cs.last++
 	c.request.ID = cs.last
 	cs.open[c.request.ID] = c
-	return nil
+	return len(cs.open) - 1, nil
 }
 
 // remove takes back a call that was not sent.
@@ -154,6 +195,22 @@ func (cs *calls) answer(h frame.Head, body []byte) error {
 	c.body = append(c.body[:0], body...)
 	c.done <- struct{}{}
 	return nil
+}
+
+// lead notes that c reads for all now, or nobody.
+func (cs *calls) lead(ctx context.Context, c *call) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	cs.reader, cs.waiting = c, ctx
+}
+
+// interrupt calls stop if the one who reads for all has no reason to.
+func (cs *calls) interrupt(stop func()) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if cs.reader != nil && (len(cs.reader.done) > 0 || cs.waiting.Err() != nil) {
+		stop()
+	}
 }
 
 // sweep ends the waiting for calls beyond their soft limit, and reports one

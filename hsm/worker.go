@@ -24,8 +24,10 @@ import (
 type worker struct {
 	cmd *exec.Cmd
 	pair
-	out *frame.Writer
-	log *zap.Logger
+	out  *frame.Writer
+	in   *frame.Reader
+	turn chan struct{} // has one value, which is with whoever uses in
+	log  *zap.Logger
 
 	hello frame.Greeting // once started
 	calls calls
@@ -62,6 +64,9 @@ func spawn(path string, src source, log *zap.Logger) (*worker, error) {
 		},
 	}
 	w.out = frame.NewWriter(&deadlined{File: ours.requests})
+	w.in = frame.NewReader(ours.answers)
+	w.turn = make(chan struct{}, 1)
+	w.turn <- struct{}{}
 	w.calls.init()
 	started := make(chan error, 1)
 	w.wg.Go(func() { w.attend(started) })
@@ -72,7 +77,6 @@ func spawn(path string, src source, log *zap.Logger) (*worker, error) {
 		w.wg.Wait()
 		return nil, fmt.Errorf("start worker: %w", err)
 	}
-	w.wg.Go(w.read)
 	w.wg.Go(w.sweep)
 	return w, nil
 }
@@ -91,12 +95,28 @@ func (w *worker) attend(started chan<- error) {
 	}
 	_ = w.cmd.Wait() // what matters is in ProcessState
 	close(w.over)
-	// read has the last answers first, and then the end of the pipe; unless a
-	// child of the module's keeps that open.
+	// The last answers come first, and then the end of the pipe; unless a child
+	// of the module's keeps that open. Who reads finds it; most often nobody does.
 	select {
 	case <-w.gone:
+	case <-w.turn:
+		w.drain()
+		w.turn <- struct{}{}
 	case <-time.After(lastWords):
-		w.fail(w.ended())
+	}
+	w.fail(w.ended())
+}
+
+// drain reads what a process has left behind.
+func (w *worker) drain() {
+	defer w.in.Forget()
+	err := w.answers.SetReadDeadline(time.Now().Add(lastWords))
+	for err == nil {
+		var h frame.Head
+		var body []byte
+		if h, body, err = w.in.Next(); err == nil {
+			err = w.calls.answer(h, body)
+		}
 	}
 }
 
@@ -139,24 +159,45 @@ func (w *worker) greet(ctx context.Context, src source, within time.Duration) er
 	return nil
 }
 
-// read hands answers to those who wait for them. Anything that is no answer
-// ends the worker.
-func (w *worker) read() {
-	in := frame.NewReader(w.answers)
-	defer in.Wipe()
+// read hands answers to those who wait for them, until c has its own or ctx is
+// over. It reports whether c has been answered. Anything that is no answer ends
+// the worker, and so answers everybody.
+//
+// Only who holds turn may call it.
+func (w *worker) read(ctx context.Context, c *call) (answered bool) {
+	w.calls.lead(ctx, c)
+	defer w.calls.lead(nil, nil)
+	defer w.in.Forget()
 	for {
-		h, body, err := in.Next()
-		if err == nil {
-			err = w.calls.answer(h, body)
+		select {
+		case <-c.done:
+			answered = true
+		default:
 		}
-		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-			err = w.parted()
+		if answered && !w.in.Ready() || !answered && ctx.Err() != nil {
+			return answered
 		}
-		if err != nil {
+		if err := w.readOne(); err != nil {
 			w.fail(err)
-			return
+			if !answered {
+				<-c.done
+			}
+			return true
 		}
 	}
+}
+
+func (w *worker) readOne() error {
+	h, body, err := w.in.Next()
+	switch {
+	case err == nil:
+		return w.calls.answer(h, body)
+	case errors.Is(err, os.ErrDeadlineExceeded): // sweep wants us to look up
+		return w.answers.SetReadDeadline(time.Time{})
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return w.parted()
+	}
+	return err
 }
 
 // lastWords is how long the end of a process and the end of its pipe may lie
@@ -203,6 +244,7 @@ func (w *worker) sweep() {
 			if op, stuck := w.calls.sweep(now); stuck {
 				w.fail(fmt.Errorf("worker is stuck in %v", op))
 			}
+			w.calls.interrupt(func() { _ = w.answers.SetReadDeadline(now) })
 		}
 	}
 }
@@ -234,6 +276,9 @@ func (w *worker) stop(within time.Duration) {
 func (w *worker) wait() {
 	w.wg.Wait()
 	w.out.Wait()
+	<-w.turn
+	w.in.Wipe()
+	w.turn <- struct{}{}
 }
 
 // exited returns the exit status, or -1. It is for after wait.

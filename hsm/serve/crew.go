@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,6 +24,7 @@ type crew struct {
 	free    []*job
 	limit   int // of running; 0 until the token is open
 	running int
+	lengthy int           // of running
 	parked  int           // hands that wait for wake
 	wake    chan struct{} // one value for one hand
 
@@ -41,7 +43,7 @@ const (
 	slowest = time.Millisecond
 	// backlog is how many requests are left waiting before a hand helps a brisk
 	// reader.
-	backlog = 16
+	backlog = 64
 	// usual is the longest request whose memory is kept.
 	usual = 4 << 10
 )
@@ -85,30 +87,40 @@ func (c *crew) add(j *job) int {
 }
 
 // next returns the job to begin now, or nil. A hand that gets none waits for
-// wake.
+// wake; the reader gets no lengthy one.
 func (c *crew) next(hand bool) *job {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.jobs) == 0 || c.running >= c.limit {
+	i := slices.IndexFunc(c.jobs, func(j *job) bool { return !j.lengthy || hand && c.lengthy < (c.limit+1)/2 })
+	if i < 0 || c.running >= c.limit {
 		if hand {
 			c.parked++
 		}
 		return nil
 	}
-	j := c.jobs[0]
+	j := c.jobs[i]
 	if len(c.jobs) == queued {
 		c.room.Signal()
 	}
-	c.jobs = append(c.jobs[:0], c.jobs[1:]...)
-	c.running++
+	c.jobs = slices.Delete(c.jobs, i, i+1)
+	c.count(j, 1)
 	return j
+}
+
+// count notes that n more like j are running. Tokens make and destroy keys one
+// after another, so such requests may not take all places and wait there.
+func (c *crew) count(j *job, n int) {
+	c.running += n
+	if j.lengthy {
+		c.lengthy += n
+	}
 }
 
 // done takes j back.
 func (c *crew) done(j *job) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.running--
+	c.count(j, -1)
 	if cap(j.body) <= usual {
 		c.free = append(c.free, j)
 	}
@@ -207,7 +219,7 @@ func (w *loop) gather() (waiting int, short bool, err error) {
 		if err := j.fill(h, body, w.known); err != nil {
 			return 0, false, frame.ErrMalformed
 		}
-		short = short && (h.Op == frame.Unwrap || h.Op == frame.Wrap || h.Op == frame.Check)
+		short = short && !j.lengthy
 		if waiting = w.crew.add(j); waiting == queued {
 			break
 		}

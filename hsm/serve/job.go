@@ -19,6 +19,7 @@ type job struct {
 	request  frame.Request
 	reply    frame.Reply
 	deadline time.Time
+	lengthy  bool // makes, destroys, lists or moves keys
 }
 
 // fill copies a frame, since the reader goes on with its own memory.
@@ -30,6 +31,7 @@ func (j *job) fill(h frame.Head, body []byte, known references) error {
 	j.request.Ref = known.kept(j.request.Ref)
 	j.request.To = known.kept(j.request.To)
 	j.deadline = time.Now().Add(j.request.Left)
+	j.lengthy = h.Op != frame.Unwrap && h.Op != frame.Wrap && h.Op != frame.Check
 	return nil
 }
 

@@ -13,7 +13,8 @@ type Head struct {
 	Op Op
 }
 
-// Reader reads frames from a connection. It belongs to one goroutine.
+// Reader reads frames from a connection, for one goroutine at a time. After an
+// error that passes, such as a deadline, it goes on where it was.
 type Reader struct {
 	r        io.Reader
 	buf      []byte
@@ -27,8 +28,7 @@ func NewReader(r io.Reader) *Reader { return &Reader{r: r, buf: make([]byte, Max
 // Next returns the next frame. Its body is valid until the next call, which
 // overwrites it. A clean end between two frames is io.EOF.
 func (r *Reader) Next() (Head, []byte, error) {
-	clear(r.buf[r.from-r.used : r.from])
-	r.used = 0
+	r.Forget()
 	if err := r.need(lengthBytes); err != nil {
 		return Head{}, nil, err
 	}
@@ -46,6 +46,12 @@ func (r *Reader) Next() (Head, []byte, error) {
 	r.from += int(n)
 	r.used = int(n)
 	return Head{ID: binary.BigEndian.Uint64(b[lengthBytes:]), Op: Op(b[headBytes-1])}, b[headBytes:], nil
+}
+
+// Forget overwrites the frame that Next returned last.
+func (r *Reader) Forget() {
+	clear(r.buf[r.from-r.used : r.from])
+	r.used = 0
 }
 
 // Ready reports whether Next returns without reading.
