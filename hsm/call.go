@@ -197,11 +197,18 @@ func (cs *calls) answer(h frame.Head, body []byte) error {
 	return nil
 }
 
-// lead notes that c reads for all now, or nobody.
+// lead notes that c reads for all now.
 func (cs *calls) lead(ctx context.Context, c *call) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	cs.reader, cs.waiting = c, ctx
+}
+
+// rest notes that nobody reads.
+func (cs *calls) rest() {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	cs.reader, cs.waiting = nil, nil
 }
 
 // interrupt calls stop if the one who reads for all has no reason to.

@@ -7,7 +7,7 @@
 //	Token    all that the key hierarchy sees; one value for the life of a server
 //	member   one of the tokens of a group, which all hold the same keys
 //	seat     a place for one worker; its supervisor fills it again and again
-//	worker   one strongroom-hsm process and the socket to it
+//	worker   one strongroom-hsm process and the pipes to it
 //	call     one request on its way through one worker
 //
 // # What a caller may rely on
@@ -26,6 +26,6 @@
 //	pool.go             the workers that take requests, and waiting for one
 //	member.go, seat.go  supervision: start, watch, replace
 //	breaker.go, pin.go  when not to start one
-//	worker.go, call.go  one process, its socket, many calls at once
+//	worker.go, call.go  one process, its pipes, many calls at once
 //	fault.go            return codes become faults
 package hsm

@@ -166,7 +166,7 @@ func (w *worker) greet(ctx context.Context, src source, within time.Duration) er
 // Only who holds turn may call it.
 func (w *worker) read(ctx context.Context, c *call) (answered bool) {
 	w.calls.lead(ctx, c)
-	defer w.calls.lead(nil, nil)
+	defer w.calls.rest()
 	defer w.in.Forget()
 	for {
 		select {

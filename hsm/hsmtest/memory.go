@@ -169,11 +169,11 @@ func (m *Memory) Check(ctx context.Context, kek key.Ref) (key.CheckResult, error
 	if !ok {
 		return key.Missing, nil
 	}
-	text, err := k.open(kek.Canary.Wrapped, kek.Canary.AAD)
-	if err != nil || !slices.Equal(text, blob.CanaryText()) {
-		return key.WrongKey, nil
+	// That it does not open is the finding, not a failure.
+	if text, err := k.open(kek.Canary.Wrapped, kek.Canary.AAD); err == nil && slices.Equal(text, blob.CanaryText()) {
+		return key.OK, nil
 	}
-	return key.OK, nil
+	return key.WrongKey, nil
 }
 
 // Destroy forgets a KEK. One that is not there counts as destroyed.

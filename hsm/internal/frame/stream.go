@@ -2,6 +2,7 @@ package frame
 
 import (
 	"encoding/binary"
+	"errors"
 	"io"
 	"runtime"
 	"sync"
@@ -37,7 +38,7 @@ func (r *Reader) Next() (Head, []byte, error) {
 		return Head{}, nil, ErrMalformed
 	}
 	if err := r.need(int(n)); err != nil {
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
 		}
 		return Head{}, nil, err
