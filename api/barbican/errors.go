@@ -79,7 +79,7 @@ type unauthorizedBody struct {
 // writeFault answers in the dialect's one shape of errors, whatever Accept
 // said (§6.1).
 func (a *API) writeFault(w http.ResponseWriter, r *http.Request, err error) {
-	kind, text := fault.KindOf(err), fault.PublicText(err)
+	kind, text := fault.KindOf(err), wire.Sentence(fault.PublicText(err))
 	body := errorBody{Code: status[kind], Description: &text}
 	if e, ok := errors.AsType[*httpError](err); ok {
 		body.Code = e.status

@@ -89,7 +89,7 @@ type faultBody struct {
 
 func writeFault(w http.ResponseWriter, r *http.Request, err error) {
 	a := answerTo(err)
-	body := faultBody{Code: a.code, Message: sentence(fault.PublicText(err))}
+	body := faultBody{Code: a.code, Message: wire.Sentence(fault.PublicText(err))}
 	if body.Message == "" { // clients take an empty message for no error at all
 		body.Message = "Internal error."
 		if a.status == http.StatusServiceUnavailable {
@@ -101,14 +101,6 @@ func writeFault(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	setRequestID(w, r)
 	reply(w, a.status, body)
-}
-
-// sentence makes the domain's phrases look like the vendor's.
-func sentence(s string) string {
-	if s == "" || s[0] < 'a' || s[0] > 'z' {
-		return s
-	}
-	return strings.ToUpper(s[:1]) + s[1:] + "."
 }
 
 func setRequestID(w http.ResponseWriter, r *http.Request) {

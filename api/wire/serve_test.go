@@ -205,3 +205,17 @@ func TestRequestIDIsEmptyWithoutOne(t *testing.T) {
 		t.Errorf("RequestID = %q", got)
 	}
 }
+
+func TestSentence(t *testing.T) {
+	for in, want := range map[string]string{
+		"":                           "",
+		"the secret does not exist":  "The secret does not exist.",
+		"Already one":                "Already one",
+		"rotation_period is too odd": "rotation_period is too odd.",
+		"it ends.":                   "It ends.",
+	} {
+		if got := wire.Sentence(in); got != want {
+			t.Errorf("Sentence(%q) = %q, want %q", in, got, want)
+		}
+	}
+}

@@ -5,7 +5,21 @@ import (
 	"encoding/json"
 	"net/http"
 	"strconv"
+	"strings"
 )
+
+// Sentence makes a whole sentence of a phrase of the domain, which may stand in
+// the middle of an error: the form in which every dialect shows it. The name of
+// a field in front stays as it is spelt.
+func Sentence(s string) string {
+	if s == "" || s[0] < 'a' || s[0] > 'z' {
+		return s
+	}
+	if first, _, _ := strings.Cut(s, " "); !strings.ContainsAny(first, "_.") {
+		s = strings.ToUpper(s[:1]) + s[1:]
+	}
+	return strings.TrimSuffix(s, ".") + "."
+}
 
 // WriteJSON answers with v, on one line and with no HTML escapes: clients
 // compare bytes. The Content-Type is application/json unless the handler set
