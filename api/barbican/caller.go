@@ -36,7 +36,7 @@ func (a *API) caller(r *http.Request) (auth.Principal, error) {
 	who, err := a.identified(r)
 	who.Family = policy.KeyManager
 	who.Request = wire.RequestID(r.Context())
-	who.From = r.RemoteAddr
+	who.From = wire.Remote(r)
 	return who, err
 }
 

@@ -3,7 +3,6 @@ package csms
 import (
 	"context"
 	"errors"
-	"net"
 	"net/http"
 
 	"github.com/gorilla/mux"
@@ -141,7 +140,7 @@ func (a *API) identify(r *http.Request) (auth.Principal, error) {
 	}
 	who.Family = policy.Huawei
 	who.Request = wire.RequestID(r.Context())
-	who.From = remote(r)
+	who.From = wire.Remote(r)
 	if errors.Is(err, errForeignProject) {
 		err = a.Secrets.Trespass(r.Context(), who, project, err)
 	}
@@ -181,12 +180,4 @@ func plausible(p auth.ProjectID) bool {
 		}
 	}
 	return len(p) <= 255
-}
-
-func remote(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return r.RemoteAddr
-	}
-	return host
 }

@@ -175,7 +175,7 @@ func nobody(r *http.Request) (auth.Principal, error) { return door(r, auth.Princ
 func door(r *http.Request, who auth.Principal) auth.Principal {
 	who.Family = policy.Identity
 	who.Request = wire.RequestID(r.Context())
-	who.From = r.RemoteAddr
+	who.From = wire.Remote(r)
 	return who
 }
 

@@ -1,6 +1,10 @@
 package wire
 
-import "context"
+import (
+	"context"
+	"net"
+	"net/http"
+)
 
 type requestIDKey struct{}
 
@@ -14,4 +18,14 @@ func WithRequestID(ctx context.Context, id string) context.Context {
 func RequestID(ctx context.Context) string {
 	id, _ := ctx.Value(requestIDKey{}).(string)
 	return id
+}
+
+// Remote is the address that a request came from, without the port: the same
+// caller has another one with each connection.
+func Remote(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return host
 }
