@@ -1,57 +1,24 @@
 package barbican_test
 
 import (
-	"bytes"
-	"flag"
 	"fmt"
 	"maps"
 	"net/http"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/rogpeppe/go-internal/txtar"
+	"github.com/strongroom-kms/strongroom/api/wire/wiretest"
 )
-
-var update = flag.Bool("update", false, "rewrite the answers in testdata")
 
 // Each file in testdata is a conversation of u1 with a fresh server: every
 // byte that a client sees. An X-Auth-Token header says that somebody else
 // asks; an empty one, that nobody does.
 func TestConversations(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txtar")
-	if err != nil || len(files) == 0 {
-		t.Fatal("no conversations: ", err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
-			archive, err := txtar.ParseFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			w := newWorld(t)
-			var out []txtar.File
-			for _, f := range archive.Files {
-				if f.Name != "request" {
-					continue
-				}
-				answer := w.say(string(f.Data)).transcript()
-				out = append(out, f, txtar.File{Name: "response", Data: []byte(answer)})
-			}
-			got := txtar.Format(&txtar.Archive{Comment: archive.Comment, Files: out})
-			if *update {
-				if err := os.WriteFile(file, got, 0o644); err != nil {
-					t.Fatal(err)
-				}
-				return
-			}
-			if want := txtar.Format(archive); !bytes.Equal(got, want) {
-				t.Errorf("the conversation went\n%s\nwant\n%s", got, want)
-			}
-		})
-	}
+	wiretest.Converse(t, func(t *testing.T) func(string) string {
+		w := newWorld(t)
+		return func(request string) string { return w.say(request).transcript() }
+	})
 }
 
 // say sends a request as it stands in a conversation.

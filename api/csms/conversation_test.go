@@ -6,58 +6,18 @@ import (
 	"io"
 	"maps"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/strongroom-kms/strongroom/api/wire/wiretest"
 )
 
 // TestConversations holds every byte that a client sees. A file is a sentence
 // or two, then requests and their answers in one fresh room; -update rewrites
 // the answers.
 func TestConversations(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txtar")
-	if err != nil || len(files) == 0 {
-		t.Fatal(files, err)
-	}
-	for _, file := range files {
-		t.Run(filepath.Base(file), func(t *testing.T) {
-			b, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			was := string(b)
-			got := hold(open(t), was)
-			switch {
-			case got == was:
-			case *update:
-				if err := os.WriteFile(file, []byte(got), 0o600); err != nil {
-					t.Fatal(err)
-				}
-			default:
-				t.Errorf("the conversation is now\n%s", got)
-			}
-		})
-	}
-}
-
-const (
-	requestMark  = "-- request --\n"
-	responseMark = "-- response --\n"
-)
-
-// hold sends the requests of a conversation, and returns it with the answers
-// that came.
-func hold(rm *room, text string) string {
-	rm.Helper()
-	parts := strings.Split(text, requestMark)
-	out := parts[0]
-	for _, part := range parts[1:] {
-		request, _, _ := strings.Cut(part, responseMark)
-		out += requestMark + request + responseMark + rm.exchange(request)
-	}
-	return out
+	wiretest.Converse(t, func(t *testing.T) func(string) string { return open(t).exchange })
 }
 
 func (rm *room) exchange(request string) string {

@@ -3,7 +3,6 @@ package csms_test
 import (
 	"context"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -33,8 +32,6 @@ import (
 	"github.com/strongroom-kms/strongroom/secret"
 	"github.com/strongroom-kms/strongroom/sensitive"
 )
-
-var update = flag.Bool("update", false, "rewrite the answers in testdata")
 
 const (
 	ours   = "0123456789abcdef0123456789abcdef"

@@ -1,57 +1,26 @@
 package identity_test
 
 import (
-	"bytes"
-	"flag"
 	"fmt"
 	"maps"
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/rogpeppe/go-internal/txtar"
+	"github.com/strongroom-kms/strongroom/api/wire/wiretest"
 )
-
-var update = flag.Bool("update", false, "rewrite the answers in testdata")
 
 // Each file in testdata is a conversation with a fresh realm: every byte that
 // a client sees, but what is random. Of that {token}, {key} and {secret} stand
 // for the last that was made, in requests too; X-Auth-Token has a user's name.
 func TestConversations(t *testing.T) {
 	t.Parallel()
-	files, err := filepath.Glob("testdata/*.txtar")
-	if err != nil || len(files) == 0 {
-		t.Fatal("no conversations: ", err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
-			t.Parallel()
-			archive, err := txtar.ParseFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			w := newWorld(t)
-			var out []txtar.File
-			for _, f := range archive.Files {
-				if f.Name == "request" {
-					out = append(out, f, txtar.File{Name: "response", Data: []byte(w.transcript(w.say(string(f.Data))))})
-				}
-			}
-			got := txtar.Format(&txtar.Archive{Comment: archive.Comment, Files: out})
-			if *update {
-				if err := os.WriteFile(file, got, 0o644); err != nil {
-					t.Fatal(err)
-				}
-				return
-			}
-			if want := txtar.Format(archive); !bytes.Equal(got, want) {
-				t.Errorf("the conversation went\n%s\nwant\n%s", got, want)
-			}
-		})
-	}
+	wiretest.Converse(t, func(t *testing.T) func(string) string {
+		t.Parallel()
+		w := newWorld(t)
+		return func(request string) string { return w.transcript(w.say(request)) }
+	})
 }
 
 // say sends a request as it stands in a conversation.
