@@ -26,6 +26,7 @@
 //	pool.go             the workers that take requests, and waiting for one
 //	member.go, seat.go  supervision: start, watch, replace
 //	breaker.go, pin.go  when not to start one
+//	login.go            who may try the PIN, among all nodes
 //	worker.go, call.go  one process, its pipes, many calls at once
 //	fault.go            return codes become faults
 package hsm

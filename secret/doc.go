@@ -33,6 +33,7 @@
 //	change.go    new versions, payloads, stages, attributes, deletion
 //	metadata.go  user metadata
 //	list.go      listing, in either dialect's way
+//	rotation.go  how a rotation period is written
 //	ports.go     what the operations need from the outside
 //
 // The package does no I/O of its own and imports no transport, no SQL and no

@@ -1,6 +1,6 @@
 // Package softhsm makes SoftHSM2 tokens with softhsm2-util, for `strongroom
-// dev`, `strongroom hsm init` and tests. It never loads the module itself: that
-// is the worker's business.
+// dev` and tests. It never loads the module itself: that is the worker's
+// business.
 //
 // A token lives in one folder:
 //

@@ -5,6 +5,8 @@
 // A request is authenticated by an access token or by a signature (package
 // aksk), and belongs to the project in its path.
 //
+// # Where things are
+//
 //	api.go       API, the route table, who is asking
 //	paths.go     paths that no router should see, and methods that a path lacks
 //	codes.go     faults to statuses and the dialect's codes

@@ -2,6 +2,21 @@
 // development, and the commands of an operator. It builds every part in the
 // order they depend on each other and decides nothing itself. It contains no
 // cgo; the PKCS#11 module is loaded by strongroom-hsm, which it starts.
+//
+// # Where things are
+//
+//	main.go        the list of commands; exit codes
+//	parts.go       every part, in order: assemble, and close again
+//	listen.go      the dialects on their listeners
+//	jobs.go        what is done in the background
+//	serve.go       run, drain, reload
+//	dev.go         the same on a machine of one's own: devaccount.go who may log
+//	               in, devenv.go env.sh, devtls.go the throwaway authority
+//	config.go, policy.go, migrate.go, hsm.go, version.go
+//	               one command each
+//	operator.go    how a command works in the realm; people.go users and
+//	               projects, roles.go roles and access keys
+//	memory.go      when the garbage collector runs
 package main
 
 import (

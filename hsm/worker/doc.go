@@ -13,15 +13,19 @@
 //
 // # Where things are
 //
-//	open.go      from a Config to a Token; login; what the token says of itself
-//	wrap.go      Wrap, Unwrap, Rewrap
-//	generate.go  Generate; destroy.go Destroy; check.go Check and canaries
-//	scheme.go    formats 1 and 2, call by call; iv.go who makes the IV
-//	settle.go    retries and verdicts (pkcs11.md §7.2)
-//	pool.go      sessions; find.go handles; template.go attributes
-//	selftest.go  what the token can do, found out by trying
-//	module.go    the real module: why miekg here and crypto11 there; oneshot.go
-//	             why neither, for two calls
+//	config.go      what a worker is told; pin.go where the PIN comes from
+//	open.go        from a Config to a Token; login; what the token says of itself
+//	wrap.go        Wrap, Unwrap, Rewrap
+//	generate.go    Generate; destroy.go Destroy; check.go Check and canaries
+//	scheme.go      formats 1 and 2, call by call; iv.go who makes the IV
+//	settle.go      retries and verdicts (pkcs11.md §7.2)
+//	pool.go        sessions; lock.go who waits while a key is made
+//	find.go        a key's handles; cache.go remembers them; template.go attributes
+//	selftest.go    what the token can do, found out by trying: crosscheck.go
+//	               against Go's own AES, protection.go whether keys stay inside
+//	module.go      the real module: why miekg here and crypto11 there; oneshot.go
+//	               why neither, for two calls; moduledata.go data and objects
+//	harden.go      a process that is hard to look into
 //
 // # Errors
 //

@@ -1,5 +1,15 @@
 // Package memory is a store without a database, for tests. Package storetest
 // says that it behaves as the real one does; nothing else may use it.
+//
+// # Where things are
+//
+//	store.go       Store: making and finding secrets
+//	change.go      changing and deleting them
+//	list.go        listing, in either dialect's way
+//	keks.go        master keys, leases, and what becomes of a KEK
+//	identity*.go   Realm: users, projects, roles and what they show
+//	loginblock.go  what nodes tell each other about logging in at a token
+//	doors.go       states that the domain cannot reach yet
 package memory
 
 import (

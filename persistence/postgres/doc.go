@@ -26,6 +26,7 @@
 //	masterkeys.go  master keys by name, leases, and the first KEK
 //	keks.go        what becomes of a KEK
 //	identity*.go   users, projects, roles and what they show
+//	loginblock.go  what nodes tell each other about logging in at a token
 //	queries/       plain statements, which sqlc turns into package plain
 //
 // Times are stored in microseconds and come back in UTC. Every bytea is passed

@@ -1,5 +1,17 @@
 // Package storetest says what a store does, as tests that the database and its
 // stand-in in memory both pass.
+//
+// # Where things are
+//
+//	storetest.go   Run, Store, and the list of cases
+//	finding.go     reading one secret; listing.go and naming.go many, in either
+//	               dialect's way
+//	writing.go     storing one; changing.go changing and deleting it;
+//	               describing.go its user metadata
+//	keying.go      master keys, leases and KEKs
+//	racing.go      what holds when many do the same at once
+//	identity*.go   RunIdentity, of a realm's store
+//	loginblock.go  RunLoginBlock, of what nodes tell each other about PINs
 package storetest
 
 import (
