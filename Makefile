@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help deps build run test quick fmt vet lint generate generate-check bench fuzz
+.PHONY: help deps build run test quick fmt vet lint generate generate-check bench conformance fuzz
 .NOTPARALLEL: # deps come before what needs them, whatever -j says
 
 # make deps puts a Go there where the machine has none or too old a one. sudo
@@ -57,6 +57,9 @@ bench: deps build ## Benchmarks for benchstat, then a closed loop over HTTP besi
 	go test -run '^$$' -bench . -count 5 ./...
 	CGO_ENABLED=1 go build -trimpath -o bin/ ./bench/floor ./bench/load
 	bin/load -bin bin/strongroom -floor bin/floor
+
+conformance: deps build ## Other people's clients, unmodified, against a server of its own
+	conformance/run.sh
 
 # Targets are found, not listed, so that a new one is not forgotten.
 fuzz: ## FUZZTIME (one minute) per fuzz target
