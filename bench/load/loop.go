@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -59,7 +60,7 @@ func loop(ctx context.Context, o options, status int, next request) (r result, e
 					break
 				}
 				_, err = io.Copy(io.Discard, resp.Body)
-				if closeErr := resp.Body.Close(); err != nil || closeErr != nil {
+				if err := errors.Join(err, resp.Body.Close()); err != nil {
 					failed = fmt.Errorf("read answer: %w", err)
 					break
 				}
