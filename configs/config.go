@@ -9,7 +9,10 @@
 // printed, compared and committed.
 package configs
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Config is the whole configuration. It is passed down in pieces.
 type Config struct {
@@ -56,12 +59,7 @@ type Listener struct {
 
 // Serves reports whether d answers on l.
 func (l Listener) Serves(d Dialect) bool {
-	for _, have := range l.Dialects {
-		if have == d {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(l.Dialects, d)
 }
 
 // TLS names the files of a listener's certificate. Without them it speaks
@@ -124,7 +122,6 @@ type CSMS struct {
 	MaxBody              Bytes         `yaml:"max_body"`
 	ClockSkew            time.Duration `yaml:"clock_skew"`
 	AllowUnsignedPayload bool          `yaml:"allow_unsigned_payload"`
-	Region               string        `yaml:"region"`
 }
 
 // Identity has the built-in identity service.

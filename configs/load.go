@@ -163,17 +163,14 @@ func decode(k *koanf.Koanf) (Config, []problem) {
 	return cfg, nil
 }
 
-// FillIn sets what listeners and tokens leave out, and what follows from other
-// keys. Load does so; whoever makes a Config by hand calls it at the end.
+// FillIn sets what listeners and tokens leave out. Load does so; whoever makes a
+// Config by hand calls it at the end.
 func (c *Config) FillIn() {
 	for i := range c.Listeners {
 		c.Listeners[i].fillIn()
 	}
 	for i := range c.HSM.Tokens {
 		c.HSM.Tokens[i].fillIn()
-	}
-	if c.CSMS.Region == "" {
-		c.CSMS.Region = c.Identity.Region
 	}
 }
 
