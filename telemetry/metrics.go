@@ -46,7 +46,7 @@ func NewMetrics() *Metrics {
 	m.tokenCalls = m.counters("token", "calls_total", "Operations sent to a worker, by how they ended.", "operation", "class")
 	m.tokenTime = m.histograms("token", "call_seconds", "Time of one operation, waiting and retries included.", "operation")
 	m.sqlTime = m.histograms("sql", "statement_seconds", "Time of one round trip to the database.", "statement")
-	m.sqlErrors = m.counters("sql", "errors_total", "Statements that failed, by SQLSTATE class.", "statement", "class")
+	m.sqlErrors = m.counters("sql", "errors_total", "Statements that failed, by kind of fault.", "statement", "kind")
 	m.syncTime = prometheus.NewHistogram(options("journal", "sync_seconds", "Time to make a batch of audit records durable."))
 	m.syncRecords = prometheus.NewCounter(prometheus.CounterOpts{
 		Namespace: namespace, Subsystem: "journal", Name: "records_total", Help: "Audit records made durable.",
@@ -134,12 +134,12 @@ func (m *Metrics) TokenCall(operation, class string, took time.Duration) {
 	m.tokenTime.WithLabelValues(operation).Observe(took.Seconds())
 }
 
-// Statement counts one round trip to the database. class is empty for one that
-// went well, else what kind of error it was.
-func (m *Metrics) Statement(name, class string, took time.Duration) {
+// Statement counts one round trip to the database. kind is empty for one that
+// went well, else that of its fault.
+func (m *Metrics) Statement(name, kind string, took time.Duration) {
 	m.sqlTime.WithLabelValues(name).Observe(took.Seconds())
-	if class != "" {
-		m.sqlErrors.WithLabelValues(name, class).Inc()
+	if kind != "" {
+		m.sqlErrors.WithLabelValues(name, kind).Inc()
 	}
 }
 

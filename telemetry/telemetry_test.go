@@ -68,7 +68,7 @@ func TestMetricsTellWhatHappened(t *testing.T) {
 	m.Request("csms", "unmatched", "BREW", 405, time.Millisecond)
 	m.TokenCall("wrap", "ok", time.Millisecond)
 	m.Statement("create secret", "", time.Millisecond)
-	m.Statement("create secret", "08", time.Millisecond)
+	m.Statement("create secret", "unavailable", time.Millisecond)
 	m.JournalSync(7, time.Millisecond, nil)
 	m.JournalSync(3, time.Millisecond, errors.New("disk"))
 	m.WrapLimit("soft")
@@ -86,7 +86,7 @@ func TestMetricsTellWhatHappened(t *testing.T) {
 		`strongroom_http_request_seconds_count{listener="csms",method="POST",route="/v1/{project_id}/secrets"} 1`,
 		`strongroom_token_calls_total{class="ok",operation="wrap"} 1`,
 		`strongroom_sql_statement_seconds_count{statement="create secret"} 2`,
-		`strongroom_sql_errors_total{class="08",statement="create secret"} 1`,
+		`strongroom_sql_errors_total{kind="unavailable",statement="create secret"} 1`,
 		`strongroom_journal_records_total 7`,
 		`strongroom_journal_sync_failures_total 1`,
 		`strongroom_journal_sync_seconds_count 2`,
