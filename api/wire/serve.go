@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"runtime"
 
@@ -33,11 +34,29 @@ type Dialect struct {
 func (d Dialect) Serve(log *zap.Logger, maxBody int64, h Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		out := &response{ResponseWriter: w}
-		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		if r.ContentLength > maxBody {
+			r.Body = refusedBody{w, r.Body, maxBody}
+		} else {
+			r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		}
 		if err := d.run(out, r, h); err != nil {
 			d.fail(out, r, log, err)
 		}
 	})
+}
+
+// refusedBody stands for a body that is declared to be over the limit. None of
+// it is read, so a client that waits for 100 Continue never sends it, and the
+// answer does not wait for one that is slow.
+type refusedBody struct {
+	w http.ResponseWriter
+	io.Closer
+	limit int64 // bytes
+}
+
+func (b refusedBody) Read([]byte) (int, error) {
+	b.w.Header().Set("Connection", "close") // what is on its way is not the next request
+	return 0, &http.MaxBytesError{Limit: b.limit}
 }
 
 // run identifies the caller and lets h answer. A panic in either becomes an

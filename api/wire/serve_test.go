@@ -1,9 +1,12 @@
 package wire_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -107,12 +110,38 @@ func TestServeDoesNotAlarmWhenTheClientLeaves(t *testing.T) {
 }
 
 func TestServeLimitsTheBody(t *testing.T) {
-	w, _ := serve(t, ask(`{"a":"0123456789"}`), func(_ http.ResponseWriter, r *http.Request, _ auth.Principal) error {
-		_, err := wire.ReadObject(r)
+	for _, declared := range []int64{18, -1} { // -1: chunked
+		r := ask(`{"a":"0123456789"}`)
+		r.ContentLength = declared
+		w, _ := serve(t, r, func(_ http.ResponseWriter, r *http.Request, _ auth.Principal) error {
+			_, err := wire.ReadObject(r)
+			return err
+		})
+		if got := w.Body.String(); !strings.HasPrefix(got, "too large: ") {
+			t.Errorf("length %d: answer %q", declared, got)
+		}
+	}
+}
+
+// A client that asks before it sends gets the answer instead of being told to
+// go on.
+func TestServeDoesNotAskForABodyThatIsTooLarge(t *testing.T) {
+	server := httptest.NewServer(dialect.Serve(zap.NewNop(), 10, func(_ http.ResponseWriter, r *http.Request, _ auth.Principal) error {
+		_, err := wire.ReadBody(r)
 		return err
-	})
-	if got := w.Body.String(); !strings.HasPrefix(got, "too large: ") {
-		t.Errorf("answer %q", got)
+	}))
+	t.Cleanup(server.Close)
+	conn, err := net.Dial("tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	if _, err := io.WriteString(conn, "PUT / HTTP/1.1\r\nHost: h\r\nX-User: u\r\nExpect: 100-continue\r\nContent-Length: 11\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(conn).ReadString('\n')
+	if err != nil || !strings.HasPrefix(line, "HTTP/1.1 599") {
+		t.Errorf("first line of the answer %q, %v", line, err)
 	}
 }
 
