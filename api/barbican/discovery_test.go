@@ -168,6 +168,7 @@ func TestMicroversionHeader(t *testing.T) {
 		{"BAR-027", "key-manager 1", 400, ""},
 		{"BAR-027", "key-manager 1.1.1", 400, ""},
 		{"BAR-027", "key-manager -1.1", 400, ""},
+		{"BAR-027", "key-manager 1.1 beta", 400, ""},
 	} {
 		rows = append(rows, row{id: tc.id, do: "GET /v1/secrets", headers: "OpenStack-API-Version: " + tc.header, want: tc.want})
 		if tc.want == 200 {

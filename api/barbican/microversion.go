@@ -32,14 +32,14 @@ var (
 )
 
 // requested is the microversion that a request asks for (§4.1). The header may
-// list several services; the last entry for this one counts. What is not a
-// service and a version is no entry.
+// list several services; the last entry for this one counts. One word alone is
+// no entry.
 func requested(header []string) (microversion, error) {
 	want := ""
 	for entry := range strings.SplitSeq(strings.Join(header, ","), ",") {
 		words := strings.Fields(entry)
-		if len(words) == 2 && strings.EqualFold(words[0], "key-manager") {
-			want = words[1]
+		if len(words) > 1 && strings.EqualFold(words[0], "key-manager") {
+			want = strings.Join(words[1:], " ")
 		}
 	}
 	switch want {
