@@ -53,7 +53,8 @@ func (w *worker) do(ctx context.Context, c *call, lim limits) error {
 		return err
 	}
 	if err := w.send(&c.request, others); err != nil {
-		if unsent := refused(err); unsent != nil && w.calls.remove(c) {
+		if unsent := refused(err); unsent != nil {
+			w.calls.withdraw(c)
 			return unsent
 		}
 		w.unwritable(err)
@@ -153,13 +154,16 @@ func (cs *calls) add(c *call, now time.Time, lim limits) (others int, err error)
 	return len(cs.open) - 1, nil
 }
 
-// remove takes back a call that was not sent.
-func (cs *calls) remove(c *call) bool {
+// withdraw takes back a call that was not sent. Where sweep or fail has been
+// quicker, nobody needs their answer any more.
+func (cs *calls) withdraw(c *call) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
-	_, ok := cs.open[c.request.ID]
 	delete(cs.open, c.request.ID)
-	return ok
+	select {
+	case <-c.done:
+	default:
+	}
 }
 
 // leave is for a caller who waits no longer. The worker is still busy with the
@@ -177,6 +181,18 @@ func (cs *calls) leave(c *call) bool {
 
 func (c *call) placeholder() *call {
 	return &call{request: frame.Request{Op: c.request.Op}, hard: c.hard, left: true}
+}
+
+// deserted reports whether somebody left whose answer is still awaited.
+func (cs *calls) deserted() bool {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	for _, c := range cs.open {
+		if c.left {
+			return true
+		}
+	}
+	return false
 }
 
 // answer hands over one answer.

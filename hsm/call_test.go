@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -75,5 +76,25 @@ func TestAnswersFindTheirCallers(t *testing.T) {
 	wg.Wait()
 	if n := status(t, tok).Respawns; n != 0 {
 		t.Errorf("%d respawns", n)
+	}
+}
+
+// Who left takes nobody's word for it that the worker is stuck: the answer
+// comes later, and is read although nobody waits any more.
+func TestAnswerThatNobodyWaitsForIsRead(t *testing.T) {
+	t.Parallel()
+	s := folder(t)
+	s.put(t, "slow-unwrap", "150ms")
+	cfg := fakeConfig(t, s)
+	cfg.OpTimeout, cfg.HardDeadline = 400*time.Millisecond, 800*time.Millisecond
+	tok := openFake(t, cfg)
+	eventually(t, 5*time.Second, "ready", func() bool { return tok.Ready() == nil })
+	before := tok.PIDs()
+	if err := unwrap(within(t, 30*time.Millisecond), tok); fault.KindOf(err) != fault.Unavailable {
+		t.Errorf("who left: %v", err)
+	}
+	time.Sleep(1500 * time.Millisecond) // nobody asks anything, beyond the hard deadline
+	if now := tok.PIDs(); !slices.Equal(now, before) {
+		t.Errorf("workers %v were replaced by %v", before, now)
 	}
 }

@@ -100,17 +100,18 @@ func (w *worker) attend(started chan<- error) {
 	select {
 	case <-w.gone:
 	case <-w.turn:
-		w.drain()
+		_ = w.drain(lastWords) // the process is gone, which says more
 		w.turn <- struct{}{}
 	case <-time.After(lastWords):
 	}
 	w.fail(w.ended())
 }
 
-// drain reads what a process has left behind.
-func (w *worker) drain() {
+// drain hands over the answers that have come, and those that come within d.
+// Only who holds turn may call it.
+func (w *worker) drain(d time.Duration) error {
 	defer w.in.Forget()
-	err := w.answers.SetReadDeadline(time.Now().Add(lastWords))
+	err := w.answers.SetReadDeadline(time.Now().Add(d))
 	for err == nil {
 		var h frame.Head
 		var body []byte
@@ -118,6 +119,7 @@ func (w *worker) drain() {
 			err = w.calls.answer(h, body)
 		}
 	}
+	return err
 }
 
 // pipes returns our ends of two pipes, and the worker's. Only the worker's are
@@ -189,10 +191,17 @@ func (w *worker) read(ctx context.Context, c *call) (answered bool) {
 
 func (w *worker) readOne() error {
 	h, body, err := w.in.Next()
-	switch {
-	case err == nil:
+	if err == nil {
 		return w.calls.answer(h, body)
-	case errors.Is(err, os.ErrDeadlineExceeded): // sweep wants us to look up
+	}
+	return w.unreadable(err)
+}
+
+// unreadable says why nothing more can be read, or nil after a deadline: that
+// was for the reader alone.
+func (w *worker) unreadable(err error) error {
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
 		return w.answers.SetReadDeadline(time.Time{})
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return w.parted()
@@ -231,6 +240,27 @@ func (w *worker) ended() error { return fmt.Errorf("worker ended: %v", w.cmd.Pro
 // sweepEvery is how late a deadline may be noticed.
 const sweepEvery = 50 * time.Millisecond
 
+// glance is how long sweep waits for answers that nobody waits for.
+const glance = time.Millisecond
+
+// collect reads for callers who have left, where nobody else reads. Otherwise
+// an answer that is there would pass for one that never came, and enough of
+// them would stop the worker.
+func (w *worker) collect() {
+	if !w.calls.deserted() {
+		return
+	}
+	select {
+	case <-w.turn:
+	default:
+		return // who reads, reads for all
+	}
+	if err := w.unreadable(w.drain(glance)); err != nil {
+		w.fail(err)
+	}
+	w.turn <- struct{}{}
+}
+
 // sweep looks for operations that take too long. One timer serves all, so a
 // request needs none of its own.
 func (w *worker) sweep() {
@@ -241,6 +271,7 @@ func (w *worker) sweep() {
 		case <-w.gone:
 			return
 		case now := <-tick.C:
+			w.collect()
 			if op, stuck := w.calls.sweep(now); stuck {
 				w.fail(fmt.Errorf("worker is stuck in %v", op))
 			}

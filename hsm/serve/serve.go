@@ -46,6 +46,9 @@ const (
 	queued = 256
 	// closing is how long a module may take to say goodbye.
 	closing = 2 * time.Second
+	// lastWords is how long the server may take to read the last answers. One
+	// of them says why this worker ends.
+	lastWords = 100 * time.Millisecond
 	// fewest is how many requests run at once where the token names no number.
 	fewest = 4
 )
@@ -188,6 +191,7 @@ func (w *loop) run(n int) int {
 		go func() { w.leave(w.hand()) }()
 	}
 	status := <-w.exit
+	w.out.Settle(lastWords)
 	if status == frame.ExitOK || status == frame.ExitProtocol {
 		w.close() // an ill module is left alone
 	}

@@ -7,7 +7,9 @@ import (
 	"reflect"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/strongroom-kms/strongroom/hsm/internal/frame"
@@ -331,6 +333,38 @@ func TestManyWritersLoseNothing(t *testing.T) {
 	if len(seen) != writers*each {
 		t.Errorf("%d frames arrived, want %d", len(seen), writers*each)
 	}
+}
+
+// slowly is a connection whose writes take a second.
+type slowly struct{ written atomic.Int64 }
+
+func (s *slowly) Write(b []byte) (int, error) {
+	time.Sleep(time.Second)
+	s.written.Add(int64(len(b)))
+	return len(b), nil
+}
+
+// Whoever ends the process after its last frame must not count on Flush, which
+// leaves that frame to somebody who is writing already.
+func TestSettleWaitsForTheLastFrame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		conn := new(slowly)
+		w := frame.NewWriter(conn)
+		one := int64(len(encode(t, &frame.Reply{ID: 1, Op: frame.Destroy})))
+		go func() { _ = w.Send(&frame.Reply{ID: 1, Op: frame.Destroy}) }()
+		synctest.Wait()
+		if err := errors.Join(w.Queue(&frame.Reply{ID: 2, Op: frame.Destroy}), w.Flush()); err != nil {
+			t.Fatal(err)
+		}
+		w.Settle(1500 * time.Millisecond)
+		if n := conn.written.Load(); n != one {
+			t.Errorf("%d bytes were written in time for one frame of %d", n, one)
+		}
+		w.Settle(time.Minute)
+		if n := conn.written.Load(); n != 2*one {
+			t.Errorf("%d bytes were written, want two frames of %d", n, one)
+		}
+	})
 }
 
 func TestWriterStaysBroken(t *testing.T) {

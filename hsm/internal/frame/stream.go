@@ -6,6 +6,7 @@ import (
 	"io"
 	"runtime"
 	"sync"
+	"time"
 )
 
 // Head is the fixed part of a frame.
@@ -243,6 +244,21 @@ func (w *Writer) write(batch []byte) error {
 		w.waiting = nil
 	}
 	return err
+}
+
+// Settle waits until all that was queued has been written, for as long as most.
+// It is for who is about to end the process: Flush leaves a frame to whoever
+// is writing already.
+func (w *Writer) Settle(most time.Duration) {
+	for end := time.Now().Add(most); w.busy() && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
+	}
+}
+
+func (w *Writer) busy() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.writing
 }
 
 // Wait returns when nobody writes any more. It is for after the connection has
