@@ -151,7 +151,7 @@ func (f *fakeToken) obey(op string) error {
 		}
 		os.Exit(3)
 	}
-	if f.has("hang-" + op) {
+	if f.has("hang-"+op) || f.once("stall-"+op) {
 		select {}
 	}
 	if text, ok := f.text("slow-" + op); ok {

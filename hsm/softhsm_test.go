@@ -73,7 +73,7 @@ func opens(tok *hsm.Token, kek key.Ref, wrapped, dek []byte) func(context.Contex
 func TestKillsFailNoRequestOverSoftHSM(t *testing.T) {
 	tok := softhsmtest.Open(t)
 	kek, wrapped, dek := softKEK(t, tok, key.Auto)
-	killUnderLoad(t, tok, 15, 200*time.Millisecond, opens(tok, kek, wrapped, dek))
+	killUnderLoad(t, tok, 10, 1000, opens(tok, kek, wrapped, dek))
 }
 
 // Keys made while workers die: the ID is the server's, so nothing is made twice
@@ -82,7 +82,7 @@ func TestKillsWhileKeysAreMade(t *testing.T) {
 	tok := softhsmtest.Open(t)
 	var mu sync.Mutex
 	var made []key.ID
-	killUnderLoad(t, tok, 15, 200*time.Millisecond, func(ctx context.Context) error {
+	killUnderLoad(t, tok, 10, 50, func(ctx context.Context) error {
 		id := hsmtest.NewID(t)
 		m, err := tok.Generate(ctx, key.Spec{ID: id, Label: "kill", CanaryAAD: []byte("canary")})
 		if err != nil {

@@ -47,7 +47,7 @@ func TestCallThatNeverReturns(t *testing.T) {
 	t.Parallel()
 	s := folder(t)
 	cfg := fakeConfig(t, s)
-	cfg.OpTimeout, cfg.HardDeadline = 300*time.Millisecond, 700*time.Millisecond
+	cfg.OpTimeout, cfg.HardDeadline = time.Second, 2*time.Second
 	tok := openFake(t, cfg)
 	if err := unwrap(t.Context(), tok); err != nil {
 		t.Fatal(err)
@@ -58,15 +58,15 @@ func TestCallThatNeverReturns(t *testing.T) {
 	if err := unwrap(within(t, 200*time.Millisecond), tok); fault.KindOf(err) != fault.Unavailable {
 		t.Errorf("Unwrap = %v", err)
 	}
-	if took := time.Since(began); took < 200*time.Millisecond || took > 600*time.Millisecond {
+	if took := time.Since(began); took < 200*time.Millisecond || took > cfg.HardDeadline {
 		t.Errorf("the request failed after %v, its deadline was 200ms", took)
 	}
 	s.drop(t, "hang-unwrap")
-	eventually(t, 2*time.Second, "stuck worker is replaced", func() bool {
+	eventually(t, 10*time.Second, "stuck worker is replaced", func() bool {
 		now := tok.PIDs()
 		return len(now) == 1 && now[0] != before[0]
 	})
-	if took := time.Since(began); took < 650*time.Millisecond {
+	if took := time.Since(began); took < cfg.HardDeadline {
 		t.Errorf("the worker was killed after %v, before its hard deadline", took)
 	}
 	if err := unwrap(t.Context(), tok); err != nil {
@@ -81,9 +81,8 @@ func TestRequestOutlivesAStuckWorker(t *testing.T) {
 	cfg := fakeConfig(t, s)
 	cfg.OpTimeout, cfg.HardDeadline = 100*time.Millisecond, 300*time.Millisecond
 	tok := openFake(t, cfg)
-	s.put(t, "hang-unwrap", "")
-	time.AfterFunc(200*time.Millisecond, func() { _ = os.Remove(s.file("hang-unwrap")) })
-	if err := unwrap(within(t, 3*time.Second), tok); err != nil {
+	s.put(t, "stall-unwrap", "")
+	if err := unwrap(within(t, 10*time.Second), tok); err != nil {
 		t.Errorf("Unwrap = %v", err)
 	}
 	if n := status(t, tok).Respawns; n != 1 {
@@ -142,12 +141,12 @@ func TestWorkerReplacedUnderTheRequest(t *testing.T) {
 func TestKillsFailNoRequest(t *testing.T) {
 	t.Parallel()
 	tok := openFake(t, fakeConfig(t, folder(t)))
-	killUnderLoad(t, tok, 10, 200*time.Millisecond, func(ctx context.Context) error { return unwrap(ctx, tok) })
+	killUnderLoad(t, tok, 5, 1000, func(ctx context.Context) error { return unwrap(ctx, tok) })
 }
 
 // killUnderLoad kills the workers again and again while eight callers use the
-// token.
-func killUnderLoad(t *testing.T, tok *hsm.Token, times int, every time.Duration, use func(context.Context) error) {
+// token, until there have been enough kills and enough requests.
+func killUnderLoad(t *testing.T, tok *hsm.Token, kills, requests int, use func(context.Context) error) {
 	t.Helper()
 	var done, failed atomic.Int64
 	ctx, stop := context.WithCancel(t.Context())
@@ -155,7 +154,7 @@ func killUnderLoad(t *testing.T, tok *hsm.Token, times int, every time.Duration,
 	for range 8 {
 		wg.Go(func() {
 			for ctx.Err() == nil {
-				deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+				deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 				if err := use(deadline); err != nil {
 					failed.Add(1)
 					t.Errorf("request failed: %v", err)
@@ -165,21 +164,22 @@ func killUnderLoad(t *testing.T, tok *hsm.Token, times int, every time.Duration,
 			}
 		})
 	}
-	kills := 0
-	for range times {
-		time.Sleep(every)
+	killed := 0
+	for end := time.Now().Add(time.Minute); killed < kills || done.Load() < int64(requests); {
+		if time.Now().After(end) {
+			t.Errorf("only %d kills and %d requests in a minute", killed, done.Load())
+			break
+		}
+		time.Sleep(200 * time.Millisecond)
 		for _, pid := range tok.PIDs() {
 			if syscall.Kill(pid, syscall.SIGKILL) == nil {
-				kills++
+				killed++
 			}
 		}
 	}
 	stop()
 	wg.Wait()
-	t.Logf("%d requests, %d failed, %d kills", done.Load(), failed.Load(), kills)
-	if kills < times/4 || done.Load() < 100 {
-		t.Errorf("%d kills and %d requests prove nothing", kills, done.Load())
-	}
+	t.Logf("%d requests, %d failed, %d kills", done.Load(), failed.Load(), killed)
 	if s := status(t, tok); s.Breaker != "closed" {
 		t.Errorf("breaker is %s", s.Breaker)
 	}
@@ -378,7 +378,7 @@ func TestBusyTokenIsWaitedFor(t *testing.T) {
 func TestCallerWhoLeaves(t *testing.T) {
 	t.Parallel()
 	s := folder(t)
-	s.put(t, "slow-unwrap", "300ms")
+	s.put(t, "slow-unwrap", "1s")
 	tok := openFake(t, fakeConfig(t, s))
 	eventually(t, 5*time.Second, "ready", func() bool { return tok.Ready() == nil })
 	ctx, cancel := context.WithCancel(t.Context())
@@ -387,7 +387,7 @@ func TestCallerWhoLeaves(t *testing.T) {
 	if err := unwrap(ctx, tok); fault.KindOf(err) != fault.Unavailable {
 		t.Errorf("Unwrap = %v", err)
 	}
-	if took := time.Since(began); took > 200*time.Millisecond {
+	if took := time.Since(began); took > 900*time.Millisecond {
 		t.Errorf("came back after %v", took)
 	}
 	if err := unwrap(t.Context(), tok); err != nil { // its answer is not taken for this one's

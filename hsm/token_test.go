@@ -308,14 +308,14 @@ func TestGenerateIsNotRepeatedForever(t *testing.T) {
 			tok := openFake(t, fakeConfig(t, s))
 			began := time.Now()
 			_, err := tok.Generate(within(t, 2*time.Second), key.Spec{ID: kek.ID})
-			if took := time.Since(began); fault.KindOf(err) != fault.Unavailable || took > 3*time.Second {
+			if took := time.Since(began); fault.KindOf(err) != fault.Unavailable || took > 6*time.Second {
 				t.Errorf("Generate = %v after %v", err, took)
 			}
-			if n := s.lines("generated"); n < 3 || n > 10 {
+			if n := s.lines("generated"); n < 2 || n > 10 {
 				t.Errorf("generated %d times in two seconds", n)
 			}
 			s.drop(t, tc.file)
-			if err := unwrap(within(t, 5*time.Second), tok); err != nil {
+			if err := unwrap(within(t, 10*time.Second), tok); err != nil {
 				t.Errorf("the next request: %v", err)
 			}
 		})
@@ -327,27 +327,27 @@ func TestGenerateIsNotRepeatedForever(t *testing.T) {
 func TestManyNewKeysHoldNobodyUp(t *testing.T) {
 	t.Parallel()
 	s := folder(t)
-	s.put(t, "slow-generate", "300ms")
+	s.put(t, "slow-generate", "800ms")
 	cfg := fakeConfig(t, s)
-	cfg.OpTimeout, cfg.HardDeadline = 300*time.Millisecond, 600*time.Millisecond
+	cfg.OpTimeout, cfg.HardDeadline = 600*time.Millisecond, 1200*time.Millisecond
 	tok := openFake(t, cfg)
 	if err := unwrap(t.Context(), tok); err != nil {
 		t.Fatal(err)
 	}
 	var making sync.WaitGroup
 	var left atomic.Int32
-	for i := range 12 {
+	for i := range 8 {
 		left.Add(1)
 		making.Go(func() {
-			if _, err := tok.Generate(within(t, 10*time.Second), key.Spec{ID: key.ID{1, byte(i)}}); err != nil {
+			if _, err := tok.Generate(within(t, 30*time.Second), key.Spec{ID: key.ID{1, byte(i)}}); err != nil {
 				t.Errorf("Generate: %v", err)
 			}
 			left.Add(-1)
 		})
 	}
-	for left.Load() > 6 {
+	for left.Load() > 5 {
 		began := time.Now()
-		if err := unwrap(t.Context(), tok); err != nil || time.Since(began) > 200*time.Millisecond {
+		if err := unwrap(t.Context(), tok); err != nil || time.Since(began) > 500*time.Millisecond {
 			t.Errorf("Unwrap = %v after %v", err, time.Since(began))
 		}
 		time.Sleep(10 * time.Millisecond)
