@@ -178,13 +178,19 @@ func (l *Located) DropStage(ctx context.Context, name Stage) error {
 // CurrentVersion in place of a version's number means the current one.
 const CurrentVersion = -1
 
+// number is version, or that of the current one as it was read last: another
+// may be current after a race.
+func (f Found) number(version int) int {
+	if version == CurrentVersion {
+		return f.Secret.Current.Version
+	}
+	return version
+}
+
 // SetExpiry changes when a version expires; nil clears it. Locate the secret
 // with Want.Versions.
 func (l *Located) SetExpiry(ctx context.Context, version int, at *time.Time) (Version, error) {
-	if version == CurrentVersion {
-		version = l.found.Secret.Current.Version
-	}
-	ev, err := l.admit(ctx, policy.VersionUpdate, Version{Number: version}.Label(), "")
+	ev, err := l.admit(ctx, policy.VersionUpdate, Version{Number: l.found.number(version)}.Label(), "")
 	if err != nil {
 		return Version{}, err
 	}
@@ -196,12 +202,13 @@ func (l *Located) SetExpiry(ctx context.Context, version int, at *time.Time) (Ve
 			return Version{}, l.s.refuse(ctx, ev.As(audit.Refused), err)
 		}
 		for _, v := range l.found.Versions {
-			if v.Number != version {
+			if v.Number != l.found.number(version) {
 				continue
 			}
-			c := Change{Secret: l.found.Secret, Expires: &VersionExpiry{version, at}}
+			c := Change{Secret: l.found.Secret, Expires: &VersionExpiry{v.Number, at}}
 			v.ExpiresAt = at
-			v.Stages = l.found.positions().on(version)
+			v.Stages = l.found.positions().on(v.Number)
+			ev.Target.Version = v.Label()
 			return v, l.s.deps.Store.Apply(ctx, c, ev)
 		}
 		return Version{}, ErrNoVersion

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -242,6 +243,33 @@ func TestRetryDecidesAnew(t *testing.T) {
 				t.Errorf("answered %v, want %v", err, tc.want)
 			}
 		})
+	}
+}
+
+// Whoever names the current version means the one that is current in the end,
+// even where the one that was current has been purged meanwhile.
+func TestExpiryOfWhatIsCurrent(t *testing.T) {
+	t.Parallel()
+	st := &interfering{before: func(int64) error { return nil }}
+	r := newRoom(t, func(r *room, d *secret.Deps) {
+		st.Store = r.store
+		d.Store = st
+	})
+	sec := r.create(t, huawei, named("a"))
+	l := r.locate(t, huawei, sec.ID)
+	st.before = func(int64) error {
+		st.before = func(int64) error { return nil }
+		for range secret.MaxVersions + 1 {
+			if _, err := r.locate(t, huawei, sec.ID).AddVersion(t.Context(), version("x")); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	at := r.now().Add(time.Hour)
+	v, err := l.SetExpiry(t.Context(), secret.CurrentVersion, &at)
+	if err != nil || v.Number != secret.MaxVersions+2 {
+		t.Errorf("SetExpiry = version %d, %v, want %d", v.Number, err, secret.MaxVersions+2)
 	}
 }
 
