@@ -81,6 +81,16 @@ func TestLinksLeadSomewhere(t *testing.T) {
 	}
 }
 
+func TestDecisionsAreListed(t *testing.T) {
+	t.Parallel()
+	index := read(t, "docs/adr/README.md")
+	for _, name := range committed(t) {
+		if ok, _ := path.Match("docs/adr/[0-9]*.md", name); ok && !strings.Contains(index, "]("+path.Base(name)+")") {
+			t.Errorf("docs/adr/README.md does not list %s", name)
+		}
+	}
+}
+
 var notInAnchor = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
 
 func hasHeading(text, anchor string) bool {
