@@ -32,7 +32,7 @@ func loadConfig(c *cobra.Command, file string) (configs.Config, error) {
 }
 
 func configCommand() *cobra.Command {
-	c := &cobra.Command{Use: "config", Short: "Look at a configuration", Args: noArgs}
+	c := group("config", "Look at a configuration")
 	c.AddCommand(configCheckCommand(), configShowCommand())
 	return c
 }

@@ -14,7 +14,7 @@ import (
 )
 
 func hsmCommand() *cobra.Command {
-	c := &cobra.Command{Use: "hsm", Short: "Look after the tokens", Args: noArgs}
+	c := group("hsm", "Look after the tokens")
 	c.AddCommand(
 		loginBlockCommand("block", "Let no node log in: before a PIN is changed in the token",
 			"may not be logged in at; workers that are up go on",

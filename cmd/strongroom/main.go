@@ -80,12 +80,8 @@ func exitCode(err error) int {
 }
 
 func commands() *cobra.Command {
-	root := &cobra.Command{
-		Use:           "strongroom",
-		Short:         "Secrets and master keys beside an HSM, for OpenStack and Huawei Cloud clients",
-		SilenceUsage:  true,
-		SilenceErrors: true,
-	}
+	root := group("strongroom", "Secrets and master keys beside an HSM, for OpenStack and Huawei Cloud clients")
+	root.SilenceUsage, root.SilenceErrors = true, true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
 		serveCommand(), devCommand(), migrateCommand(), configCommand(), policyCommand(),
@@ -94,6 +90,21 @@ func commands() *cobra.Command {
 		versionCommand(),
 	)
 	return root
+}
+
+// group is a command that only has others below it. Alone it prints what they
+// are; cobra would do so for a misspelt one as well, and call that a success.
+func group(use, short string) *cobra.Command {
+	return &cobra.Command{
+		Use: use, Short: short,
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usageError{fmt.Errorf("unknown command %q for %q", args[0], c.CommandPath())}
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
 }
 
 // noArgs refuses what no command takes, as a mistake in usage.

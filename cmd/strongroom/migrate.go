@@ -10,7 +10,7 @@ import (
 )
 
 func migrateCommand() *cobra.Command {
-	c := &cobra.Command{Use: "migrate", Short: "Bring the database's schema up to date, or say how it is", Args: noArgs}
+	c := group("migrate", "Bring the database's schema up to date, or say how it is")
 	c.AddCommand(migrateUpCommand(), migrateStatusCommand())
 	return c
 }

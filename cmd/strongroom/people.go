@@ -12,7 +12,7 @@ import (
 
 func userCommand() *cobra.Command {
 	o := &operator{}
-	c := &cobra.Command{Use: "user", Short: "Users of the built-in identity", Args: noArgs}
+	c := group("user", "Users of the built-in identity")
 	o.flags(c)
 	var project, passwordFile string
 	create := &cobra.Command{
@@ -116,7 +116,7 @@ func userDeleteCommand(o *operator) *cobra.Command {
 
 func projectCommand() *cobra.Command {
 	o := &operator{}
-	c := &cobra.Command{Use: "project", Short: "Projects of the built-in identity", Args: noArgs}
+	c := group("project", "Projects of the built-in identity")
 	o.flags(c)
 	c.AddCommand(
 		&cobra.Command{

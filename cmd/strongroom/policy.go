@@ -10,7 +10,7 @@ import (
 )
 
 func policyCommand() *cobra.Command {
-	c := &cobra.Command{Use: "policy", Short: "Look at the rules", Args: noArgs}
+	c := group("policy", "Look at the rules")
 	c.AddCommand(policyCheckCommand())
 	return c
 }

@@ -13,7 +13,7 @@ import (
 
 func roleCommand() *cobra.Command {
 	o := &operator{}
-	c := &cobra.Command{Use: "role", Short: "Roles, and who has them where", Args: noArgs}
+	c := group("role", "Roles, and who has them where")
 	o.flags(c)
 	c.AddCommand(
 		&cobra.Command{
@@ -79,7 +79,7 @@ func assignCommand(o *operator, name, short string, act func(*realm.Service, con
 
 func credentialCommand() *cobra.Command {
 	o := &operator{}
-	c := &cobra.Command{Use: "credential", Short: "Access keys (AK/SK)", Args: noArgs}
+	c := group("credential", "Access keys (AK/SK)")
 	o.flags(c)
 	c.AddCommand(credentialCreateCommand(o), credentialListCommand(o), &cobra.Command{
 		Use: "delete ACCESS-KEY", Short: "Delete an access key", Args: oneArg("the access key"),
