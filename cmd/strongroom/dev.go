@@ -111,10 +111,21 @@ type devServer struct {
 	demo        realm.Persona
 	projectID   auth.ProjectID
 	sockets     map[string]net.Listener
-	listening   *listening
 }
 
-func (d *devServer) addr(listener string) string { return d.listening.Addr(listener) }
+// addr is where a client on this machine finds a listener.
+func (d *devServer) addr(listener string) string { return reachable(d.sockets[listener].Addr()) }
+
+// reachable is an address that a client can use, and that the throwaway
+// certificate has: a socket that listens everywhere says so, and nowhere is
+// that an address to connect to.
+func reachable(a net.Addr) string {
+	host, port, err := net.SplitHostPort(a.String())
+	if ip := net.ParseIP(host); err == nil && ip.IsUnspecified() {
+		return net.JoinHostPort("127.0.0.1", port)
+	}
+	return a.String()
+}
 
 func runDev(ctx context.Context, o devOptions, out, errOut io.Writer) (err error) {
 	log, level, err := telemetry.NewLogger(o.logLevel, zapcore.AddSync(errOut))
@@ -161,9 +172,8 @@ func runDev(ctx context.Context, o devOptions, out, errOut io.Writer) (err error
 	}
 	ready := filepath.Join(d.dir, "ready")
 	defer func() { err = errors.Join(err, removeIfThere(ready)) }()
-	return p.serve(ctx, func() (configs.Config, error) { return cfg, nil }, func(l *listening) error {
-		d.listening = l
-		return d.announce(ctx, out, errOut, ready)
+	return p.serve(ctx, func() (configs.Config, error) { return cfg, nil }, func() error {
+		return d.announce(out, errOut, ready)
 	})
 }
 
@@ -224,12 +234,11 @@ func (d *devServer) config(o devOptions) (configs.Config, error) {
 	cfg.Listeners = nil
 	url := map[string]string{}
 	for _, l := range devListeners {
-		address, err := d.bind(l.name, *o.addr[l.name])
-		if err != nil {
+		if err := d.bind(l.name, *o.addr[l.name]); err != nil {
 			return cfg, fmt.Errorf("--%s-addr: %w", l.name, err)
 		}
-		url[l.name] = "http://" + address
-		listener.Name, listener.Address, listener.Dialects = l.name, address, []configs.Dialect{l.dialect}
+		url[l.name] = "http://" + d.addr(l.name)
+		listener.Name, listener.Address, listener.Dialects = l.name, d.sockets[l.name].Addr().String(), []configs.Dialect{l.dialect}
 		listener.TLS = configs.TLS{}
 		if l.name == "identity-tls" {
 			listener.TLS = configs.TLS{CertFile: d.tls.cert, KeyFile: d.tls.key}
@@ -252,13 +261,13 @@ func (d *devServer) config(o devOptions) (configs.Config, error) {
 
 // bind binds one listener now: the catalog has to name its address before it
 // serves, and port 0 means any that is free.
-func (d *devServer) bind(name, address string) (string, error) {
+func (d *devServer) bind(name, address string) error {
 	socket, err := net.Listen("tcp", address)
 	if err != nil {
-		return "", err
+		return err
 	}
 	d.sockets[name] = socket
-	return socket.Addr().String(), nil
+	return nil
 }
 
 // unbind closes the sockets that nothing serves: those that serve are closed
@@ -270,7 +279,7 @@ func (d *devServer) unbind() {
 }
 
 // announce says that everything answers, and what to try.
-func (d *devServer) announce(_ context.Context, out, errOut io.Writer, ready string) error {
+func (d *devServer) announce(out, errOut io.Writer, ready string) error {
 	env := filepath.Join(d.dir, "env.sh")
 	if err := writeEnv(env, d.variables()); err != nil {
 		return err

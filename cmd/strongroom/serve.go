@@ -38,7 +38,7 @@ func serveCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return errors.Join(p.serve(c.Context(), load, func(*listening) error { return nil }), p.Close())
+			return errors.Join(p.serve(c.Context(), load, func() error { return nil }), p.Close())
 		},
 	}
 	configFlags(c, &file)
@@ -47,7 +47,7 @@ func serveCommand() *cobra.Command {
 
 // serve listens until ctx is done or a listener stops, then drains. Ready is
 // called once every listener answers; load is called again at each SIGHUP.
-func (p *parts) serve(ctx context.Context, load func() (configs.Config, error), ready func(*listening) error) error {
+func (p *parts) serve(ctx context.Context, load func() (configs.Config, error), ready func() error) error {
 	tuneMemory()
 	if err := p.db.Ready(ctx); err != nil {
 		return fmt.Errorf("database: %w", err)
@@ -59,7 +59,7 @@ func (p *parts) serve(ctx context.Context, load func() (configs.Config, error), 
 	if err != nil {
 		return err
 	}
-	if err := ready(l); err != nil {
+	if err := ready(); err != nil {
 		return errors.Join(err, l.Close())
 	}
 	defer p.startJobs()()
