@@ -2,6 +2,7 @@ package barbican
 
 import (
 	"net/http"
+	"strings"
 
 	"github.com/strongroom-kms/strongroom/api/wire"
 	"github.com/strongroom-kms/strongroom/secret"
@@ -23,6 +24,12 @@ func (a *API) listSecrets(c *call) error {
 	selection, err := parseSelection(q)
 	if err != nil {
 		return err
+	}
+	if strings.EqualFold(q.get("acl_only"), "true") && c.who.User != "" {
+		// Secrets of any project that are shared with the caller. There are no
+		// ACLs yet, so there are none.
+		wire.WriteJSON(c.w, http.StatusOK, listBody{Secrets: []secretBody{}})
+		return nil
 	}
 	selection.Limit, selection.Offset = p.limit, p.offset
 	secrets, total, err := a.Secrets.List(c.r.Context(), c.who, selection)
