@@ -26,11 +26,9 @@ packages() {
 make                     command -v make
 git                      command -v git
 curl                     command -v curl
-openssl                  command -v openssl
 ca-certificates          test -s /etc/ssl/certs/ca-certificates.crt
 gcc                      command -v gcc
 libc6-dev                test -e /usr/include/stdlib.h
-procps                   command -v pgrep
 postgresql               compgen -G '/usr/lib/postgresql/*/bin/initdb'
 postgresql-client        command -v psql
 softhsm2                 command -v softhsm2-util
