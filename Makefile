@@ -54,7 +54,7 @@ generate-check: ## Fail if generated code is stale (the first time, its tool tak
 	$(SQLC) diff -f persistence/postgres/sqlc.yaml
 
 bench: deps build ## Benchmarks for benchstat, then a closed loop over HTTP beside its floor
-	go test -run '^$$' -bench . -count 5 ./...
+	$(FULL) CGO_ENABLED=1 go test -run '^$$' -bench . -count 5 ./...
 	CGO_ENABLED=1 go build -trimpath -o bin/ ./bench/floor ./bench/load
 	bin/load -bin bin/strongroom -floor bin/floor
 
