@@ -87,21 +87,6 @@ func fromEnvironment(flags *pflag.FlagSet, getenv func(string) string) error {
 	return errors.Join(errs...)
 }
 
-// defaultDevDir is where other programs of this user keep their state.
-func defaultDevDir() string {
-	if os.Geteuid() == 0 {
-		return "/var/lib/strongroom-dev"
-	}
-	if dir := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(dir) {
-		return filepath.Join(dir, "strongroom-dev")
-	}
-	home, err := os.UserHomeDir()
-	if err != nil {
-		return filepath.Join(os.TempDir(), "strongroom-dev")
-	}
-	return filepath.Join(home, ".local", "state", "strongroom-dev")
-}
-
 // devServer is what `strongroom dev` has started.
 type devServer struct {
 	dir         string
@@ -132,7 +117,7 @@ func runDev(ctx context.Context, o devOptions, out, errOut io.Writer) (err error
 	if err != nil {
 		return usageError{err}
 	}
-	d, closeDir, err := openDevDir(o)
+	d, closeDir, err := openDevDir(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -175,33 +160,6 @@ func runDev(ctx context.Context, o devOptions, out, errOut io.Writer) (err error
 	return p.serve(ctx, func() (configs.Config, error) { return cfg, nil }, func() error {
 		return d.announce(out, errOut, ready)
 	})
-}
-
-// openDevDir makes the state folder, and returns what is to be done with it in
-// the end.
-func openDevDir(o devOptions) (*devServer, func() error, error) {
-	if o.ephemeral {
-		dir, err := os.MkdirTemp("", "strongroom-dev-")
-		if err != nil {
-			return nil, nil, err
-		}
-		return &devServer{dir: dir, sockets: map[string]net.Listener{}}, func() error { return os.RemoveAll(dir) }, nil
-	}
-	dir, err := filepath.Abs(o.dir)
-	if err != nil {
-		return nil, nil, err
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, nil, fmt.Errorf("make state folder: %w", err)
-	}
-	return &devServer{dir: dir, sockets: map[string]net.Listener{}}, func() error { return nil }, removeIfThere(filepath.Join(dir, "ready"))
-}
-
-func removeIfThere(file string) error {
-	if err := os.Remove(file); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	return nil
 }
 
 const devDatabase = "strongroom"

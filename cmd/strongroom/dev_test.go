@@ -1,9 +1,43 @@
 package main
 
 import (
+	"context"
 	"net"
+	"os"
+	"path/filepath"
 	"testing"
+	"time"
 )
+
+// A second server in the folder must not take the first one's ready file away.
+func TestStateFolderHasOneServer(t *testing.T) {
+	o := devOptions{dir: t.TempDir()}
+	_, closeDir, err := openDevDir(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ready := filepath.Join(o.dir, "ready")
+	if err := os.WriteFile(ready, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	soon, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if _, _, err := openDevDir(soon, o); err == nil {
+		t.Error("two servers use one folder")
+	}
+	if _, err := os.Stat(ready); err != nil {
+		t.Error(err)
+	}
+	if err := closeDir(); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := openDevDir(t.Context(), o); err != nil {
+		t.Errorf("after the first one stopped: %v", err)
+	}
+	if _, err := os.Stat(ready); err == nil {
+		t.Error("the ready file of a server that is gone is still there")
+	}
+}
 
 // The catalog, env.sh and the throwaway certificate name the same address.
 func TestListenersEverywhereAreReachedOnLoopback(t *testing.T) {
