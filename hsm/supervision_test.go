@@ -145,7 +145,8 @@ func TestKillsFailNoRequest(t *testing.T) {
 }
 
 // killUnderLoad kills the workers again and again while eight callers use the
-// token, until there have been enough kills and enough requests.
+// token, until there have been enough kills and enough requests. However slow
+// the machine is, some requests are done between two kills.
 func killUnderLoad(t *testing.T, tok *hsm.Token, kills, requests int, use func(context.Context) error) {
 	t.Helper()
 	var done, failed atomic.Int64
@@ -154,7 +155,7 @@ func killUnderLoad(t *testing.T, tok *hsm.Token, kills, requests int, use func(c
 	for range 8 {
 		wg.Go(func() {
 			for ctx.Err() == nil {
-				deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+				deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
 				if err := use(deadline); err != nil {
 					failed.Add(1)
 					t.Errorf("request failed: %v", err)
@@ -164,13 +165,17 @@ func killUnderLoad(t *testing.T, tok *hsm.Token, kills, requests int, use func(c
 			}
 		})
 	}
-	killed := 0
+	killed, seen := 0, int64(0)
 	for end := time.Now().Add(time.Minute); killed < kills || done.Load() < int64(requests); {
 		if time.Now().After(end) {
 			t.Errorf("only %d kills and %d requests in a minute", killed, done.Load())
 			break
 		}
 		time.Sleep(200 * time.Millisecond)
+		if done.Load() < seen+4 {
+			continue
+		}
+		seen = done.Load()
 		for _, pid := range tok.PIDs() {
 			if syscall.Kill(pid, syscall.SIGKILL) == nil {
 				killed++
