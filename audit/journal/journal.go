@@ -39,6 +39,10 @@ type Options struct {
 // tear and Open has to look at.
 const maxBatchBytes = 1 << 20
 
+// maxWaiting is how many batches may wait for a disk that hangs. Those who
+// wait leave at their deadlines; their lines would only fill the memory.
+const maxWaiting = 16
+
 // retryAfter is how long a broken journal refuses without asking the disk.
 const retryAfter = time.Second
 
@@ -48,6 +52,7 @@ const public = "The request cannot be recorded at the moment."
 var (
 	errClosed = errors.New("audit journal is closed")
 	errBroken = errors.New("audit journal waits for its disk")
+	errFull   = errors.New("audit journal has too much to write already")
 )
 
 // Journal is an audit journal. Record may be called concurrently.
@@ -131,6 +136,9 @@ func (j *Journal) join(line []byte) (*batch, error) {
 	}
 	n := len(j.queue)
 	if n == 0 || len(j.queue[n-1].lines)+len(line) > maxBatchBytes {
+		if n == maxWaiting {
+			return nil, errFull
+		}
 		j.queue = append(j.queue, &batch{done: make(chan struct{})})
 		n++
 	}

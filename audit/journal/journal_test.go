@@ -319,6 +319,33 @@ func TestRecordHonoursItsDeadline(t *testing.T) {
 	})
 }
 
+// A disk that hangs does not fill the memory: beyond some megabytes records are
+// refused at once.
+func TestWaitingRecordsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := &fake{gate: make(chan struct{})}
+		j := startOn(disk, Options{})
+		large := event(strings.Repeat("x", maxBatchBytes/2+1)) // one fills a batch
+		var waiting sync.WaitGroup
+		for range 1 + maxWaiting { // one is being written
+			waiting.Go(func() {
+				if err := j.Record(t.Context(), large); err != nil {
+					t.Error(err)
+				}
+			})
+			synctest.Wait()
+		}
+		if err := j.Record(t.Context(), large); !errors.Is(err, errFull) || fault.KindOf(err) != fault.Unavailable {
+			t.Errorf("one too many: %v", err)
+		}
+		close(disk.gate)
+		waiting.Wait()
+		if err := j.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // Whoever was refused stays refused, nothing is accepted while the disk fails,
 // and a refused line does not come back between good ones.
 func TestFailingDiskRefusesUntilItIsWell(t *testing.T) {
