@@ -29,6 +29,13 @@
 //	loginblock.go  what nodes tell each other about logging in at a token
 //	queries/       plain statements, which sqlc turns into package plain
 //
+// A session is told its settings when it begins (newConnector), and keeps its
+// prepared statements. A pooler between us and the server must therefore lend a
+// whole session, as PgBouncer does with pool_mode = session, and let those
+// settings pass: PgBouncer refuses start-up parameters that it neither tracks
+// nor finds in ignore_startup_parameters. What is ignored there must be set for
+// the role instead (ALTER ROLE … SET), statement_timeout above all.
+//
 // Times are stored in microseconds and come back in UTC. Every bytea is passed
 // as []byte and every JSON as a string.
 package postgres

@@ -19,8 +19,7 @@ import (
 // row that depends on it is there.
 func (db *DB) AddAccessKey(ctx context.Context, k realm.SealedKey, ev audit.Event) error {
 	err := db.changeRealm(ctx, "access_key_add", ev, envelope.ErrKEKGone,
-		do(`SELECT id FROM keks WHERE project = $1 AND id = $2 AND state = 'active' FOR KEY SHARE`,
-			k.Project, k.Sealed.KEK.ID),
+		do(heldKEK("$1", "$2"), k.Project, k.Sealed.KEK.ID),
 		do(`INSERT INTO access_key_directory (id, project) VALUES ($1, $2)`, k.ID, k.Project),
 		do(`INSERT INTO access_keys (project, id, user_id, confined, enabled, description, kek, wrapped_dek, body, created_at)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,

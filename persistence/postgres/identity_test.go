@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"database/sql"
 	"encoding/hex"
+	"errors"
 	"testing"
 	"time"
 
@@ -16,7 +17,9 @@ import (
 	"github.com/strongroom-kms/strongroom/auth/realm"
 	"github.com/strongroom-kms/strongroom/hsm/hsmtest"
 	"github.com/strongroom-kms/strongroom/kek"
+	"github.com/strongroom-kms/strongroom/kek/envelope"
 	"github.com/strongroom-kms/strongroom/persistence/pgtest"
+	"github.com/strongroom-kms/strongroom/persistence/postgres"
 	"github.com/strongroom-kms/strongroom/persistence/storetest"
 	"github.com/strongroom-kms/strongroom/policy"
 	"github.com/strongroom-kms/strongroom/sensitive"
@@ -42,23 +45,8 @@ func TestIdentityBudgets(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Open(t)
 	token := new(hsmtest.Memory)
-	hasher, err := password.New(1)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var ahead time.Duration
-	s := realm.NewService(realm.Deps{
-		Store:  db,
-		Sealer: kek.NewSealer(kek.Deps{Token: token, Store: db, NewID: uuid.NewString, Now: time.Now}),
-		Judge:  operatorOnly{}, Recorder: unasked{t}, Passwords: hasher, NewID: randomID,
-		NewEventID: func() string { return uuid.Must(uuid.NewV7()).String() },
-		Now:        func() time.Time { return time.Now().Add(ahead) },
-	})
-	if err := s.Load(t.Context(), realm.Accounts{Users: []realm.Persona{{
-		Name: "alice", Password: "alice's", Project: "red", Roles: []string{"member"}, AccessKey: "AKALICE1", SecretKey: "secret",
-	}}}); err != nil {
-		t.Fatal(err)
-	}
+	s := aliceIn(t, db, token, func() time.Time { return time.Now().Add(ahead) })
 	login := realm.Login{Method: realm.Password, User: realm.UserRef{Name: "alice"}, Password: sensitive.Take([]byte("alice's"))}
 	issued, err := s.Authenticate(t.Context(), auth.Principal{Family: policy.Identity}, login)
 	if err != nil {
@@ -101,6 +89,62 @@ func TestIdentityBudgets(t *testing.T) {
 			}
 		}
 	}
+}
+
+// aliceIn is an identity with one user, who has an access key.
+func aliceIn(t *testing.T, db *postgres.DB, token kek.Token, now func() time.Time) *realm.Service {
+	t.Helper()
+	hasher, err := password.New(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := realm.NewService(realm.Deps{
+		Store:  db,
+		Sealer: kek.NewSealer(kek.Deps{Token: token, Store: db, NewID: uuid.NewString, Now: time.Now}),
+		Judge:  operatorOnly{}, Recorder: unasked{t}, Passwords: hasher, NewID: randomID,
+		NewEventID: func() string { return uuid.Must(uuid.NewV7()).String() },
+		Now:        now,
+	})
+	if err := s.Load(t.Context(), realm.Accounts{Users: []realm.Persona{{
+		Name: "alice", Password: "alice's", Project: "red", Roles: []string{"member"}, AccessKey: "AKALICE1", SecretKey: "secret",
+	}}}); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// What holds for secrets holds for access keys: nothing new comes under a KEK
+// or a master key that was disabled after the sealing.
+func TestAccessKeyIsNotAddedUnderADisabledKey(t *testing.T) {
+	t.Parallel()
+	d := openDoors(t)
+	aliceIn(t, d.DB, new(hsmtest.Memory), time.Now)
+	k, err := d.FindAccessKey(t.Context(), "AKALICE1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	project, mine := string(k.Project), k.Sealed.KEK
+	add := func(id string, want error) {
+		t.Helper()
+		k.ID = id
+		err := d.AddAccessKey(t.Context(), k, audit.Event{ID: uuid.Must(uuid.NewV7()).String(), At: time.Now()})
+		if !errors.Is(err, want) {
+			t.Errorf("AddAccessKey %s = %v, want %v", id, err, want)
+		}
+	}
+	if err := d.SetKEK(project, mine.ID, kek.Active, true); err != nil {
+		t.Fatal(err)
+	}
+	add("AKALICE2", envelope.ErrKEKGone)
+	err = errors.Join(d.SetKEK(project, mine.ID, kek.Active, false), d.SetMasterKey(project, mine.MasterKey, "disabled"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	add("AKALICE3", envelope.ErrKEKGone)
+	if err := d.SetMasterKey(project, mine.MasterKey, "enabled"); err != nil {
+		t.Fatal(err)
+	}
+	add("AKALICE4", nil)
 }
 
 type operatorOnly struct{}
