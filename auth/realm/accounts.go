@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/strongroom-kms/strongroom/auth"
 	"github.com/strongroom-kms/strongroom/fault"
@@ -41,7 +42,7 @@ func ReadAccounts(r io.Reader) (Accounts, error) {
 	dec.DisallowUnknownFields()
 	var a Accounts
 	if err := dec.Decode(&a); err != nil {
-		return Accounts{}, fault.New(fault.Invalid, "accounts: not the JSON object that is expected")
+		return Accounts{}, fault.New(fault.Invalid, "accounts: "+misread(err))
 	}
 	if _, err := dec.Token(); err != io.EOF {
 		return Accounts{}, fault.New(fault.Invalid, "accounts: something follows the JSON object")
@@ -53,6 +54,21 @@ func ReadAccounts(r io.Reader) (Accounts, error) {
 		}
 	}
 	return a, nil
+}
+
+// misread says what is wrong with a file, and nothing that it holds: a member's
+// name at most.
+func misread(err error) string {
+	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && e.Field != "" {
+		return e.Field + " has the wrong type"
+	}
+	if e, ok := errors.AsType[*json.SyntaxError](err); ok {
+		return fmt.Sprintf("not JSON, at byte %d", e.Offset)
+	}
+	if name, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
+		return "there is no member " + name
+	}
+	return "not a JSON object"
 }
 
 // Bootstrap makes the built-in roles that are missing. It may be repeated.

@@ -402,3 +402,21 @@ func TestLoadIsRepeatable(t *testing.T) {
 		w.want(name, err, fault.Invalid)
 	}
 }
+
+// Whoever wrote the file has to find the mistake, and nobody else its secrets.
+func TestAccountsAreRefusedByName(t *testing.T) {
+	t.Parallel()
+	for file, says := range map[string]string{
+		`{"user":[]}`: `there is no member "user"`,
+		`{"users":[{"name":"x","pasword":"hunter2"}]}`:        `there is no member "pasword"`,
+		`{"users":[{"name":"x","password":7}]}`:               "users.password has the wrong type",
+		`{"users":[{"name":"x","roles":"creator"}]}`:          "users.roles has the wrong type",
+		`{"users":[{"name":"x","password":"hunter2" "a":1}]}`: "not JSON, at byte 44",
+		`[]`: "not a JSON object",
+	} {
+		_, err := realm.ReadAccounts(strings.NewReader(file))
+		if got := fault.PublicText(err); got != "accounts: "+says {
+			t.Errorf("%s: %q, want %q", file, got, "accounts: "+says)
+		}
+	}
+}

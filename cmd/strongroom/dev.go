@@ -18,6 +18,7 @@ import (
 	"github.com/strongroom-kms/strongroom/auth"
 	"github.com/strongroom-kms/strongroom/auth/realm"
 	"github.com/strongroom-kms/strongroom/configs"
+	"github.com/strongroom-kms/strongroom/fault"
 	"github.com/strongroom-kms/strongroom/persistence/cluster"
 	"github.com/strongroom-kms/strongroom/persistence/postgres"
 	"github.com/strongroom-kms/strongroom/softhsm"
@@ -153,6 +154,9 @@ func runDev(ctx context.Context, o devOptions, out, errOut io.Writer) (err error
 	defer func() { err = errors.Join(err, p.Close()) }()
 	p.sockets = d.sockets
 	if err := d.loadAccounts(ctx, p, o.accounts); err != nil {
+		if o.databaseURL != "" && fault.KindOf(err) == fault.Unavailable {
+			err = fmt.Errorf("%w (a database goes with the token that it was first used with: take the same --dir, or an empty database)", err)
+		}
 		return err
 	}
 	ready := filepath.Join(d.dir, "ready")
