@@ -151,6 +151,9 @@ func (f *fakeToken) obey(op string) error {
 		}
 		os.Exit(3)
 	}
+	if text, ok := f.text("says-" + op); ok && f.once("says-"+op) {
+		_, _ = io.WriteString(f.conn, text)
+	}
 	if f.has("hang-"+op) || f.once("stall-"+op) {
 		select {}
 	}
@@ -160,9 +163,6 @@ func (f *fakeToken) obey(op string) error {
 			panic(err)
 		}
 		time.Sleep(d)
-	}
-	if f.once("garbage-" + op) {
-		_, _ = f.conn.Write([]byte("this is no frame at all, is it?"))
 	}
 	code, ok := f.text("code-" + op)
 	if text, armed := f.text("once-" + op); armed && !ok && f.once("once-"+op) {

@@ -74,19 +74,30 @@ func TestCallThatNeverReturns(t *testing.T) {
 	}
 }
 
-// A request with time left survives the worker that hangs over it.
+// A request with time left survives the worker that hangs over it, also where
+// the worker hangs in the middle of an answer.
 func TestRequestOutlivesAStuckWorker(t *testing.T) {
 	t.Parallel()
-	s := folder(t)
-	cfg := fakeConfig(t, s)
-	cfg.OpTimeout, cfg.HardDeadline = 100*time.Millisecond, 300*time.Millisecond
-	tok := openFake(t, cfg)
-	s.put(t, "stall-unwrap", "")
-	if err := unwrap(within(t, 10*time.Second), tok); err != nil {
-		t.Errorf("Unwrap = %v", err)
-	}
-	if n := status(t, tok).Respawns; n != 1 {
-		t.Errorf("%d respawns, want 1", n)
+	for name, said := range map[string]string{
+		"it says nothing":       "",
+		"it says half a frame":  "\x00\x00\x00\x09\x00\x00",
+		"it says half a length": "\x00\x00",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := folder(t)
+			cfg := fakeConfig(t, s)
+			cfg.OpTimeout, cfg.HardDeadline = 100*time.Millisecond, 300*time.Millisecond
+			tok := openFake(t, cfg)
+			s.put(t, "says-unwrap", said)
+			s.put(t, "stall-unwrap", "")
+			if err := unwrap(within(t, 10*time.Second), tok); err != nil {
+				t.Errorf("Unwrap = %v", err)
+			}
+			if n := status(t, tok).Respawns; n == 0 {
+				t.Error("no respawn")
+			}
+		})
 	}
 }
 
@@ -120,7 +131,8 @@ func TestWorkerReplacedUnderTheRequest(t *testing.T) {
 		{"it dies", "die-unwrap", ""},
 		{"its module is gone", "once-unwrap", ""},
 		{"it is logged out", "once-unwrap", "0x101"},
-		{"it answers garbage", "garbage-unwrap", ""},
+		{"it answers garbage", "says-unwrap", "this is no frame at all, is it?"},
+		{"it answers what nobody asked", "says-unwrap", "\x00\x00\x00\x09\xff\xff\xff\xff\xff\xff\xff\xff\x87"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
