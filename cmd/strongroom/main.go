@@ -10,8 +10,9 @@
 //	listen.go      the dialects on their listeners
 //	jobs.go        what is done in the background
 //	serve.go       run, drain, reload
-//	dev.go         the same on a machine of one's own: devaccount.go who may log
-//	               in, devenv.go env.sh, devtls.go the throwaway authority
+//	dev.go         the same on a machine of one's own: devdir.go its folder,
+//	               devaccount.go who may log in, devenv.go env.sh, devtls.go the
+//	               throwaway authority
 //	config.go, policy.go, migrate.go, hsm.go, version.go
 //	               one command each
 //	operator.go    how a command works in the realm; people.go users and
