@@ -110,7 +110,7 @@ func TestDefaultsAreFilledIn(t *testing.T) {
 	for _, tc := range []struct{ name, got, want any }{
 		{"number of listeners: a list replaces the default one", len(cfg.Listeners), 1},
 		{"read_header_timeout", cfg.Listeners[0].ReadHeaderTimeout, 5 * time.Second},
-		{"max_header", cfg.Listeners[0].MaxHeader, configs.Bytes(64 << 10)},
+		{"max_header", cfg.Listeners[0].MaxHeader, configs.Bytes(1 << 20)},
 		{"workers", cfg.HSM.Tokens[0].Workers, 1},
 		{"gcm_iv", cfg.HSM.Tokens[0].GCMIV, "caller"},
 		{"csms.max_body", cfg.CSMS.MaxBody, configs.Bytes(12 << 20)},

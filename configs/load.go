@@ -206,7 +206,7 @@ func (l *Listener) fillIn() {
 		}
 	}
 	if l.MaxHeader == 0 {
-		l.MaxHeader = 64 << 10
+		l.MaxHeader = 1 << 20
 	}
 }
 

@@ -109,6 +109,10 @@ func (s *Sealer) makeOnce(ctx context.Context, mk NewMasterKey) error {
 	if err != nil {
 		return fmt.Errorf("activate KEK %s: %w", v.ID, err)
 	}
+	if mk.Default {
+		mk.ID = v.MasterKey
+		return s.deps.OnDefault(ctx, mk)
+	}
 	return nil
 }
 

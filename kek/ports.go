@@ -42,7 +42,8 @@ type Store interface {
 	// that has an active KEK already is ErrLostRace.
 	Prepare(ctx context.Context, mk NewMasterKey, id envelope.KEKID, expires time.Time) (Version, error)
 
-	// Activate makes a pending KEK the active one, with what the token said of
+	// Activate makes a pending KEK the active one, its count of wraps 1 for the
+	// canary, with what the token said of
 	// it. Of two racers one gets ErrLostRace, kept by a constraint. So does
 	// whoever's pending row is gone or belongs to another by now, which
 	// Version.Until shows.

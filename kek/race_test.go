@@ -1,11 +1,14 @@
 package kek_test
 
 import (
+	"context"
 	"database/sql"
 	"errors"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	_ "github.com/lib/pq"
@@ -135,5 +138,34 @@ func TestOneKeyForAUUIDThatManyName(t *testing.T) {
 	}
 	if n := len(keys(t, r.token)); n != 1 {
 		t.Errorf("%d keys, want 1", n)
+	}
+}
+
+// A project's first key is heard of once, whoever wins the race, and before it
+// protects anything.
+func TestFirstKeyIsHeardOfOnce(t *testing.T) {
+	t.Parallel()
+	r := newRoom(t)
+	var heard atomic.Int64
+	var nodes []*kek.Sealer
+	for range 5 {
+		nodes = append(nodes, kek.NewSealer(kek.Deps{
+			Token: r.token, Store: r.store, NewID: uuid.NewString, Now: time.Now,
+			OnDefault: func(_ context.Context, mk kek.NewMasterKey) error {
+				if mk.Project != "p" || mk.Alias != string(envelope.Default) || !mk.ID.IsID() {
+					t.Errorf("heard of %+v", mk)
+				}
+				heard.Add(1)
+				return nil
+			},
+		}))
+	}
+	var wait sync.WaitGroup
+	for i := range 20 {
+		wait.Go(func() { seal(t, nodes[i%5], "x", place(i+1)) })
+	}
+	wait.Wait()
+	if n := heard.Load(); n != 1 {
+		t.Errorf("heard of %d keys, want 1", n)
 	}
 }

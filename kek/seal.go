@@ -19,7 +19,7 @@ const dekSize = 32 // bytes: AES-256
 // Sealers, in one process or in many, may share a store and a token.
 type Sealer struct{ deps Deps }
 
-// Deps is what a Sealer needs. All fields but OnSoftLimit are required.
+// Deps is what a Sealer needs. All fields but the two that hear are required.
 type Deps struct {
 	Token Token
 	Store Store
@@ -28,6 +28,9 @@ type Deps struct {
 	// OnSoftLimit hears of each lease under a KEK that should be rotated. It
 	// must not block.
 	OnSoftLimit func(id envelope.KEKID, leased int64)
+	// OnDefault hears of each default master key that was made, before it
+	// protects anything: it is for the record, and its error is the caller's.
+	OnDefault func(ctx context.Context, mk NewMasterKey) error
 
 	leases *leases
 	making *flights
@@ -41,6 +44,9 @@ func NewSealer(d Deps) *Sealer {
 	}
 	if d.OnSoftLimit == nil {
 		d.OnSoftLimit = func(envelope.KEKID, int64) {}
+	}
+	if d.OnDefault == nil {
+		d.OnDefault = func(context.Context, NewMasterKey) error { return nil }
 	}
 	d.leases = newLeases(maxLeases)
 	d.making = newFlights()

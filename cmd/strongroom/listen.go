@@ -79,12 +79,16 @@ func (p *parts) dialects(l configs.Listener) []api.Dialect {
 }
 
 func (p *parts) keyManager(log *zap.Logger) *barbican.API {
+	authURL := p.cfg.Identity.Endpoints.Identity
+	if authURL != "" {
+		authURL += "/v3"
+	}
 	return &barbican.API{
 		Secrets:  p.secrets,
 		Identity: p.realm,
 		NoAuth:   p.cfg.Barbican.NoAuth,
 		Host:     p.cfg.Barbican.HostHref,
-		AuthURL:  p.cfg.Identity.Endpoints.Identity + "/v3",
+		AuthURL:  authURL,
 		Version:  release,
 		Limits: barbican.Limits{
 			MaxPayload:       int(p.cfg.Barbican.MaxPayload),

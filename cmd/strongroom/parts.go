@@ -15,7 +15,9 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/strongroom-kms/strongroom/api/aksk"
+	"github.com/strongroom-kms/strongroom/audit"
 	"github.com/strongroom-kms/strongroom/audit/journal"
+	"github.com/strongroom-kms/strongroom/auth"
 	"github.com/strongroom-kms/strongroom/auth/password"
 	"github.com/strongroom-kms/strongroom/auth/realm"
 	"github.com/strongroom-kms/strongroom/configs"
@@ -25,6 +27,7 @@ import (
 	"github.com/strongroom-kms/strongroom/kek"
 	"github.com/strongroom-kms/strongroom/kek/envelope"
 	"github.com/strongroom-kms/strongroom/persistence/postgres"
+	"github.com/strongroom-kms/strongroom/policy"
 	"github.com/strongroom-kms/strongroom/policy/cedar"
 	"github.com/strongroom-kms/strongroom/secret"
 	"github.com/strongroom-kms/strongroom/telemetry"
@@ -181,10 +184,11 @@ func (p *parts) buildServices() error {
 	}
 	newEventID := func() string { return uuid.Must(uuid.NewV7()).String() }
 	p.sealer = kek.NewSealer(kek.Deps{
-		Token: p.token,
-		Store: p.db,
-		NewID: uuid.NewString,
-		Now:   time.Now,
+		Token:     p.token,
+		Store:     p.db,
+		NewID:     uuid.NewString,
+		Now:       time.Now,
+		OnDefault: p.recordDefaultKey,
 		OnSoftLimit: func(id envelope.KEKID, leased int64) {
 			p.metrics.WrapLimit("soft")
 			p.log.Warn("a KEK should be rotated: it wrapped half of what it safely may, or more",
@@ -225,6 +229,14 @@ func (p *parts) buildServices() error {
 		MaxBody:              int64(p.cfg.CSMS.MaxBody),
 	}
 	return nil
+}
+
+// recordDefaultKey puts a project's first key on record. Nobody asked for it by
+// name, so the program itself is who made it.
+func (p *parts) recordDefaultKey(ctx context.Context, mk kek.NewMasterKey) error {
+	who := auth.Principal{UserName: "strongroom", Project: auth.ProjectID(mk.Project), Method: auth.ByOperator, Family: policy.Operator}
+	target := policy.Target{Kind: "key", Project: mk.Project, ID: string(mk.ID), Name: mk.Alias}
+	return p.records.Record(ctx, audit.New(uuid.Must(uuid.NewV7()).String(), time.Now(), who, policy.KeyCreate, target, policy.Decision{Allowed: true}))
 }
 
 // newHexID is an identifier as Keystone makes them: 32 hex digits.

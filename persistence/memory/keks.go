@@ -190,6 +190,7 @@ func (st *Store) Activate(ctx context.Context, v kek.Version, made key.Made) err
 		return kek.ErrLostRace
 	}
 	k.State, k.Until, k.made = kek.Active, time.Time{}, made
+	k.leased = 1 // the canary
 	return nil
 }
 

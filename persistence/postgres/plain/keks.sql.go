@@ -73,7 +73,7 @@ func (q *Queries) AbandonedKEKs(ctx context.Context, arg AbandonedKEKsParams) ([
 
 const activateKEK = `-- name: ActivateKEK :execrows
 UPDATE keks
-SET state = 'active', pending_until = NULL,
+SET state = 'active', pending_until = NULL, wraps_leased = 1, -- the canary
     format = $3, canary = $4, check_value = $5, token_label = $6, token_serial = $7
 WHERE project = $1 AND id = $2 AND state = 'pending' AND pending_until = $8
 `
