@@ -45,6 +45,23 @@ func (d Dialect) Serve(log *zap.Logger, maxBody int64, h Handler) http.Handler {
 	})
 }
 
+// maxHeader limits the request line and the headers, in bytes. A listener takes
+// more, so that it is the dialect that refuses, in its own words, and a token
+// that is too long is a wrong token first.
+const maxHeader = 64 << 10
+
+var errHeader = fault.New(fault.TooLarge, "the request's line and headers are larger than 64 KiB")
+
+func headerBytes(r *http.Request) int {
+	n := len(r.RequestURI)
+	for name, values := range r.Header {
+		for _, v := range values {
+			n += len(name) + len(v) + len(": \r\n")
+		}
+	}
+	return n
+}
+
 // refusedBody stands for a body that is declared to be over the limit. None of
 // it is read, so a client that waits for 100 Continue never sends it, and the
 // answer does not wait for one that is slow.
@@ -74,6 +91,9 @@ func (d Dialect) run(w http.ResponseWriter, r *http.Request, h Handler) (err err
 	who, err := d.Identify(r)
 	if err != nil {
 		return err
+	}
+	if headerBytes(r) > maxHeader {
+		return errHeader
 	}
 	return h(w, r, who)
 }

@@ -248,3 +248,36 @@ func TestSentence(t *testing.T) {
 		}
 	}
 }
+
+func TestHugeHeadersAreTheDialectsToRefuse(t *testing.T) {
+	d := wire.Dialect{
+		Identify: func(r *http.Request) (auth.Principal, error) {
+			if len(r.Header.Get("X-Auth-Token")) > 1000 {
+				return auth.Principal{}, fault.New(fault.Unauthenticated, "no")
+			}
+			return auth.Principal{}, nil
+		},
+		WriteFault: func(w http.ResponseWriter, _ *http.Request, err error) {
+			_, _ = io.WriteString(w, fault.KindOf(err).String())
+		},
+	}
+	h := d.Serve(zap.NewNop(), 10, func(w http.ResponseWriter, _ *http.Request, _ auth.Principal) error {
+		_, err := io.WriteString(w, "served")
+		return err
+	})
+	long := strings.Repeat("a", 64<<10)
+	for _, tc := range []struct{ name, path, header, value, want string }{
+		{"small", "/", "X-A", "a", "served"},
+		{"a huge header", "/", "X-A", long, "too large"},
+		{"a huge path", "/" + long, "X-A", "a", "too large"},
+		{"a huge token", "/", "X-Auth-Token", long, "unauthenticated"},
+	} {
+		r := httptest.NewRequest(http.MethodGet, tc.path, nil)
+		r.Header.Set(tc.header, tc.value)
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if got := w.Body.String(); got != tc.want {
+			t.Errorf("%s: %s, want %s", tc.name, got, tc.want)
+		}
+	}
+}
