@@ -3,6 +3,8 @@
 // engine behind them is in package policy/cedar.
 package policy
 
+import "github.com/strongroom-kms/strongroom/fault"
+
 // Family is the family of clients through whose door a request came. The same
 // operation is a different action to each: Barbican asks for secrets:post
 // where Huawei's IAM asks for csms:secret:create.
@@ -52,9 +54,50 @@ const (
 	KeyCreate      Action = "key.create"      // a master key
 	DataKeyCreate  Action = "datakey.create"  // sealing under a master key named by the caller
 	DataKeyOpen    Action = "datakey.open"    // opening what was sealed under such a key
+	SecretACLRead  Action = "secret.acl.read" //
+	SecretACLWrite Action = "secret.acl.write"
+	SecretACLDrop  Action = "secret.acl.drop"
+	ConsumerList   Action = "secret.consumer.list"
+	ConsumerAdd    Action = "secret.consumer.add"
+	ConsumerRemove Action = "secret.consumer.remove"
 	ProjectEnter   Action = "project.enter"   // a path of another project; no rule allows it
 	IdentityRead   Action = "identity.read"   // users, projects, roles, assignments
 	IdentityManage Action = "identity.manage" //
+)
+
+// What Barbican has beside secrets.
+const (
+	ContainerCreate         Action = "container.create"
+	ContainerList           Action = "container.list"
+	ContainerShow           Action = "container.show"
+	ContainerDelete         Action = "container.delete"
+	ContainerSecretAdd      Action = "container.secret.add"
+	ContainerSecretRemove   Action = "container.secret.remove"
+	ContainerACLRead        Action = "container.acl.read"
+	ContainerACLWrite       Action = "container.acl.write"
+	ContainerACLDrop        Action = "container.acl.drop"
+	ContainerConsumerList   Action = "container.consumer.list"
+	ContainerConsumerAdd    Action = "container.consumer.add"
+	ContainerConsumerRemove Action = "container.consumer.remove"
+	OrderCreate             Action = "order.create"
+	OrderList               Action = "order.list"
+	OrderUpdate             Action = "order.update" // nobody can, but who may hear that is a rule
+	OrderShow               Action = "order.show"
+	OrderDelete             Action = "order.delete"
+	QuotaShow               Action = "quota.show"           // the caller's own, effective
+	ProjectQuotaShow        Action = "project-quota.show"   // of any project
+	ProjectQuotaChange      Action = "project-quota.change" // of any project
+	ProjectQuotaDelete      Action = "project-quota.delete" // of any project
+	StoreList               Action = "store.list"
+	StoreShow               Action = "store.show"
+	StoreShowDefault        Action = "store.show-default"
+	StoreShowPreferred      Action = "store.show-preferred"
+	StorePrefer             Action = "store.prefer"
+	StoreForget             Action = "store.forget" // the preference
+	TransportKeyList        Action = "transport-key.list"
+	TransportKeyShow        Action = "transport-key.show"
+	TransportKeyCreate      Action = "transport-key.create"
+	TransportKeyDelete      Action = "transport-key.delete"
 )
 
 // name has each action's name in each family's own policy language. A missing
@@ -78,9 +121,47 @@ var names = map[Action]struct{ keyManager, huawei, identity string }{
 	KeyCreate:      {"", "kms:cmk:create", ""},
 	DataKeyCreate:  {"", "kms:dek:create", ""},
 	DataKeyOpen:    {"", "kms:dek:crypto", ""},
+	SecretACLRead:  {"secret_acls:get", "", ""},
+	SecretACLWrite: {"secret_acls:put_patch", "", ""},
+	SecretACLDrop:  {"secret_acls:delete", "", ""},
+	ConsumerList:   {"secret_consumers:get", "", ""},
+	ConsumerAdd:    {"secret_consumers:post", "", ""},
+	ConsumerRemove: {"secret_consumers:delete", "", ""},
 	ProjectEnter:   {},
 	IdentityRead:   {"", "", "identity:read"},
 	IdentityManage: {"", "", "identity:manage"},
+
+	ContainerCreate:         {"containers:post", "", ""},
+	ContainerList:           {"containers:get", "", ""},
+	ContainerShow:           {"container:get", "", ""},
+	ContainerDelete:         {"container:delete", "", ""},
+	ContainerSecretAdd:      {"container_secret:post", "", ""},
+	ContainerSecretRemove:   {"container_secret:delete", "", ""},
+	ContainerACLRead:        {"container_acls:get", "", ""},
+	ContainerACLWrite:       {"container_acls:put_patch", "", ""},
+	ContainerACLDrop:        {"container_acls:delete", "", ""},
+	ContainerConsumerList:   {"container_consumers:get", "", ""},
+	ContainerConsumerAdd:    {"container_consumers:post", "", ""},
+	ContainerConsumerRemove: {"container_consumers:delete", "", ""},
+	OrderCreate:             {"orders:post", "", ""},
+	OrderList:               {"orders:get", "", ""},
+	OrderUpdate:             {"orders:put", "", ""},
+	OrderShow:               {"order:get", "", ""},
+	OrderDelete:             {"order:delete", "", ""},
+	QuotaShow:               {"quotas:get", "", ""},
+	ProjectQuotaShow:        {"project_quotas:get", "", ""},
+	ProjectQuotaChange:      {"project_quotas:put", "", ""},
+	ProjectQuotaDelete:      {"project_quotas:delete", "", ""},
+	StoreList:               {"secretstores:get", "", ""},
+	StoreShow:               {"secretstore:get", "", ""},
+	StoreShowDefault:        {"secretstores:get_global_default", "", ""},
+	StoreShowPreferred:      {"secretstores:get_preferred", "", ""},
+	StorePrefer:             {"secretstore_preferred:post", "", ""},
+	StoreForget:             {"secretstore_preferred:delete", "", ""},
+	TransportKeyList:        {"transport_keys:get", "", ""},
+	TransportKeyShow:        {"transport_key:get", "", ""},
+	TransportKeyCreate:      {"transport_keys:post", "", ""},
+	TransportKeyDelete:      {"transport_key:delete", "", ""},
 }
 
 // Actions lists every action, for tests and for checking policy files.
@@ -110,7 +191,7 @@ func (a Action) In(f Family) string {
 // Target is what an action is asked for. Where the target does not exist yet,
 // or the action is on a whole project, only Project is set.
 type Target struct {
-	Kind    string // "secret", "key", "project", "user", …
+	Kind    string // "secret", "container", "order", "store", "transport-key", "key", "project", "user", …
 	Project string // who owns it
 	ID      string
 	Name    string
@@ -126,4 +207,17 @@ type Target struct {
 type Decision struct {
 	Allowed bool
 	Rules   []string // the rules that decided; empty where no rule allowed it
+}
+
+// ErrDenied is what every refusal of the policy wraps.
+var ErrDenied = fault.New(fault.Denied, "the caller may not do this")
+
+// Denied is the refusal of act. It names the rule that would have had to allow
+// it, as the family's own policy language has it, and nothing of the target.
+func Denied(f Family, act Action) error {
+	rule := act.In(f)
+	if rule == "" {
+		return ErrDenied
+	}
+	return fault.Wrap(fault.Denied, "the policy rule "+rule+" does not allow this to the caller", ErrDenied)
 }

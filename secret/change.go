@@ -56,7 +56,7 @@ func (l *Located) add(ctx context.Context, ev audit.Event, in NewVersion, may fu
 	}
 	return retry(ctx, l, func() (Version, error) {
 		if err := may(l.found); err != nil {
-			return Version{}, l.s.refuse(ctx, ev.As(audit.Refused), err)
+			return Version{}, l.s.gate.Refuse(ctx, ev.As(audit.Refused), err)
 		}
 		sec := l.found.Secret
 		now := l.s.now()
@@ -71,7 +71,7 @@ func (l *Located) add(ctx context.Context, ev audit.Event, in NewVersion, may fu
 		v.CreatedAt, v.ExpiresAt = after(sec.LatestAt, now), in.ExpiresAt
 		c, err := l.found.adding(v, in.Stages, now)
 		if err != nil {
-			return Version{}, l.s.refuse(ctx, ev.As(audit.Refused), err)
+			return Version{}, l.s.gate.Refuse(ctx, ev.As(audit.Refused), err)
 		}
 		v.Stages = Found{Secret: c.Secret, Stages: c.Put}.positions().on(v.Number)
 		ev.Target.Version = v.Label()
@@ -132,7 +132,7 @@ func (l *Located) SetStage(ctx context.Context, name Stage, version int) (Mark, 
 	}
 	return retry(ctx, l, func() (Mark, error) {
 		if err := l.found.Secret.usable(); err != nil {
-			return Mark{}, l.s.refuse(ctx, ev.As(audit.Refused), err)
+			return Mark{}, l.s.gate.Refuse(ctx, ev.As(audit.Refused), err)
 		}
 		if !slices.ContainsFunc(l.found.Versions, func(v Version) bool { return v.Number == version }) {
 			return Mark{}, ErrNoVersion
@@ -144,7 +144,7 @@ func (l *Located) SetStage(ctx context.Context, name Stage, version int) (Mark, 
 		}
 		pos.move([]Stage{name}, version, now)
 		if pos.own() > MaxStages {
-			return Mark{}, l.s.refuse(ctx, ev.As(audit.Refused), ErrManyStages)
+			return Mark{}, l.s.gate.Refuse(ctx, ev.As(audit.Refused), ErrManyStages)
 		}
 		return pos[name], l.s.deps.Store.Apply(ctx, l.found.moved(pos, now), ev)
 	})
@@ -159,7 +159,7 @@ func (l *Located) DropStage(ctx context.Context, name Stage) error {
 	}
 	_, err = retry(ctx, l, func() (Mark, error) {
 		if err := l.found.Secret.usable(); err != nil {
-			return Mark{}, l.s.refuse(ctx, ev.As(audit.Refused), err)
+			return Mark{}, l.s.gate.Refuse(ctx, ev.As(audit.Refused), err)
 		}
 		if name == Current || name == Previous {
 			return Mark{}, ErrBuiltInStage
@@ -199,7 +199,7 @@ func (l *Located) SetExpiry(ctx context.Context, version int, at *time.Time) (Ve
 	}
 	return retry(ctx, l, func() (Version, error) {
 		if err := l.found.Secret.usable(); err != nil {
-			return Version{}, l.s.refuse(ctx, ev.As(audit.Refused), err)
+			return Version{}, l.s.gate.Refuse(ctx, ev.As(audit.Refused), err)
 		}
 		for _, v := range l.found.Versions {
 			if v.Number != l.found.number(version) {
@@ -246,7 +246,7 @@ func (l *Located) Update(ctx context.Context, u Update) (Secret, error) {
 	}
 	return retry(ctx, l, func() (Secret, error) {
 		if err := l.found.Secret.changeable(); err != nil {
-			return Secret{}, l.s.refuse(ctx, ev.As(audit.Refused), err)
+			return Secret{}, l.s.gate.Refuse(ctx, ev.As(audit.Refused), err)
 		}
 		if u.empty() {
 			return l.found.Secret, nil

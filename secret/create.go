@@ -8,6 +8,7 @@ import (
 
 	"github.com/strongroom-kms/strongroom/audit"
 	"github.com/strongroom-kms/strongroom/auth"
+	"github.com/strongroom-kms/strongroom/gate"
 	"github.com/strongroom-kms/strongroom/kek/envelope"
 	"github.com/strongroom-kms/strongroom/policy"
 	"github.com/strongroom-kms/strongroom/sensitive"
@@ -20,7 +21,7 @@ const tries = 32
 // MayCreate asks the gate for Create, for dialects that answer a refusal
 // before they look at the body.
 func (s *Service) MayCreate(ctx context.Context, who auth.Principal) error {
-	_, err := s.admit(ctx, who, policy.SecretCreate, project(who))
+	_, err := s.gate.Admit(ctx, who, policy.SecretCreate, gate.Project(who))
 	return err
 }
 
@@ -28,7 +29,7 @@ func (s *Service) MayCreate(ctx context.Context, who auth.Principal) error {
 // has a payload. The token is asked before anything is written, because a
 // token may take seconds and a transaction must not wait for it.
 func (s *Service) Create(ctx context.Context, who auth.Principal, in New) (Secret, error) {
-	ev, err := s.admit(ctx, who, policy.SecretCreate, project(who))
+	ev, err := s.gate.Admit(ctx, who, policy.SecretCreate, gate.Project(who))
 	if err != nil {
 		return Secret{}, err
 	}
@@ -123,7 +124,7 @@ func (s *Service) admitKey(ctx context.Context, who auth.Principal, act policy.A
 	if isDefault || who.Family != policy.Huawei {
 		return nil
 	}
-	_, err := s.admit(ctx, who, act, keyTarget(who, name))
+	_, err := s.gate.Admit(ctx, who, act, keyTarget(who, name))
 	return err
 }
 
@@ -131,7 +132,7 @@ func (s *Service) admitKey(ctx context.Context, who auth.Principal, act policy.A
 // before the secret is written and outside its transaction, so a name that is
 // taken is found out first.
 func (s *Service) makeKey(ctx context.Context, who auth.Principal, sec Secret, id envelope.MasterKey) error {
-	ev, err := s.admit(ctx, who, policy.KeyCreate, keyTarget(who, id))
+	ev, err := s.gate.Admit(ctx, who, policy.KeyCreate, keyTarget(who, id))
 	if err != nil {
 		return err
 	}

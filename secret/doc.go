@@ -26,8 +26,9 @@
 // # Where things are
 //
 //	secret.go    the types
+//	acl.go       who may read beside the roles
 //	stage.go     how stages move and which versions are purged
-//	service.go   Service, Locate and the gate
+//	service.go   Service and Locate
 //	create.go    making secrets
 //	reveal.go    showing and revealing
 //	change.go    new versions, payloads, stages, attributes, deletion

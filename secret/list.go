@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/strongroom-kms/strongroom/auth"
+	"github.com/strongroom-kms/strongroom/gate"
 	"github.com/strongroom-kms/strongroom/policy"
 )
 
@@ -69,7 +70,7 @@ type NamedQuery struct {
 // MayList asks the gate for List, for dialects that answer a refusal before
 // they look at anything else.
 func (s *Service) MayList(ctx context.Context, who auth.Principal) error {
-	_, err := s.admit(ctx, who, policy.SecretList, project(who))
+	_, err := s.gate.Admit(ctx, who, policy.SecretList, gate.Project(who))
 	return err
 }
 

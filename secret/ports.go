@@ -7,7 +7,6 @@ import (
 	"github.com/strongroom-kms/strongroom/audit"
 	"github.com/strongroom-kms/strongroom/auth"
 	"github.com/strongroom-kms/strongroom/kek/envelope"
-	"github.com/strongroom-kms/strongroom/policy"
 	"github.com/strongroom-kms/strongroom/sensitive"
 )
 
@@ -106,16 +105,4 @@ type Keys interface {
 	Resolve(ctx context.Context, project string, name envelope.MasterKey) (envelope.MasterKey, error)
 	// Make makes a master key of a project with exactly that UUID.
 	Make(ctx context.Context, project string, id envelope.MasterKey) error
-}
-
-// Judge decides whether who may do act on t, and names the rule that decided.
-type Judge interface {
-	Decide(who auth.Principal, act policy.Action, t policy.Target) policy.Decision
-}
-
-// Recorder makes the record of a read or a refusal durable before the answer
-// leaves, in a local log with group commit. A change needs none: its event is
-// an argument of the Store, so that both become durable together.
-type Recorder interface {
-	Record(ctx context.Context, ev audit.Event) error
 }

@@ -49,10 +49,10 @@ func (l *Located) Reveal(ctx context.Context) (Revealed, error) {
 		if sec.Latest == 0 {
 			missing = ErrNoPayload
 		}
-		return Revealed{}, l.s.refuse(ctx, ev.As(audit.Missing), missing)
+		return Revealed{}, l.s.gate.Refuse(ctx, ev.As(audit.Missing), missing)
 	}
 	if err := sec.usable(); err != nil {
-		return Revealed{}, l.s.refuse(ctx, ev.As(audit.Refused), err)
+		return Revealed{}, l.s.gate.Refuse(ctx, ev.As(audit.Refused), err)
 	}
 	if err := l.s.admitKey(ctx, l.who, policy.DataKeyOpen, v.Key, v.Sealed.KEK.Default); err != nil {
 		return Revealed{}, err

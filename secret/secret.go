@@ -53,7 +53,7 @@ var (
 	ErrManyStages    = fault.New(fault.Invalid, "the secret has the most stages it may have")
 	ErrPendingDelete = fault.New(fault.WrongState, "the secret is scheduled for deletion")
 	ErrNotEnabled    = fault.New(fault.WrongState, "the secret is not enabled")
-	ErrDenied        = fault.New(fault.Denied, "the caller may not do this")
+	ErrDenied        = policy.ErrDenied
 	ErrTooLarge      = fault.New(fault.TooLarge, "the payload is larger than what may be stored")
 	ErrNoEvent       = fault.New(fault.Invalid, "event_subscriptions names an event that does not exist")
 	ErrPeriod        = fault.New(fault.Invalid, "rotation_period is not a period between 6 hours and 365 days")

@@ -8,21 +8,25 @@ import (
 
 	"github.com/strongroom-kms/strongroom/audit"
 	"github.com/strongroom-kms/strongroom/auth"
+	"github.com/strongroom-kms/strongroom/gate"
 	"github.com/strongroom-kms/strongroom/policy"
 )
 
 // Service is the only way to a secret. Every operation passes admit before it
 // changes or reveals anything, so no transport can forget to check or to
 // record. deps is private for the same reason. It may be used concurrently.
-type Service struct{ deps Deps }
+type Service struct {
+	deps Deps
+	gate gate.Gate
+}
 
 // Deps is what a Service needs. All fields but StrictKeys are required.
 type Deps struct {
 	Store      Store
 	Sealer     Sealer
 	Keys       Keys
-	Judge      Judge
-	Recorder   Recorder
+	Judge      gate.Judge
+	Recorder   gate.Recorder
 	NewID      func() ID     // random UUIDs of version 4
 	NewEventID func() string // UUIDs of version 7
 	Now        func() time.Time
@@ -38,11 +42,11 @@ func NewService(d Deps) *Service {
 		d.NewID == nil || d.NewEventID == nil || d.Now == nil {
 		panic("secret.NewService: incomplete Deps")
 	}
-	return &Service{deps: d}
+	return &Service{deps: d, gate: gate.Gate{Judge: d.Judge, Recorder: d.Recorder, NewEventID: d.NewEventID, Now: d.Now}}
 }
 
 // now is the time in the store's precision.
-func (s *Service) now() time.Time { return s.deps.Now().UTC().Truncate(time.Microsecond) }
+func (s *Service) now() time.Time { return s.gate.Time() }
 
 // Located is a secret that exists. Holding one proves nothing but that: each
 // of its methods asks the gate. It is for one request and one goroutine.
@@ -58,10 +62,7 @@ type Located struct {
 
 // Locate finds a secret, with what want asks for, in one round trip. A miss is
 // recorded like a refusal, since guessing identifiers is how an attack begins.
-//
-// For Huawei's clients authorisation is decided before existence is disclosed
-// (csms.md §10), so there act is asked of the project before a miss is told;
-// Barbican tells a miss first (barbican.md §6.2).
+// act is what the caller is about to do.
 func (s *Service) Locate(ctx context.Context, who auth.Principal, act policy.Action, h Handle, want Want) (*Located, error) {
 	found, err := s.deps.Store.Find(ctx, h, want, s.now())
 	if errors.Is(err, ErrNotFound) {
@@ -75,15 +76,7 @@ func (s *Service) Locate(ctx context.Context, who auth.Principal, act policy.Act
 
 func (s *Service) miss(ctx context.Context, who auth.Principal, act policy.Action, h Handle) error {
 	t := policy.Target{Kind: "secret", Project: string(who.Project), ID: string(h.ID), Name: h.Name}
-	d := policy.Decision{Allowed: true}
-	if who.Family == policy.Huawei {
-		d = s.deps.Judge.Decide(who, act, t)
-	}
-	ev := audit.New(s.deps.NewEventID(), s.now(), who, act, t, d)
-	if !d.Allowed {
-		return s.refuse(ctx, ev, ErrDenied)
-	}
-	return s.refuse(ctx, ev.As(audit.Missing), ErrNotFound)
+	return s.gate.Miss(ctx, who, act, t, ErrNotFound)
 }
 
 // Handle is what CSMS calls the secret. It is part of most answers, and says
@@ -103,7 +96,7 @@ func (l *Located) admit(ctx context.Context, act policy.Action, version string, 
 	if l.admitted != act || version != "" || stage != "" {
 		t := l.found.Secret.target()
 		t.Version, t.Stage = version, string(stage)
-		ev, err := l.s.admit(ctx, l.who, act, t)
+		ev, err := l.s.gate.Admit(ctx, l.who, act, t)
 		if err != nil {
 			return ev, err
 		}
@@ -124,33 +117,8 @@ func (l *Located) again(ctx context.Context) error {
 	return nil
 }
 
-// admit asks the judge, and records a refusal. The event it returns is for the
-// record of the operation itself.
-func (s *Service) admit(ctx context.Context, who auth.Principal, act policy.Action, t policy.Target) (audit.Event, error) {
-	d := s.deps.Judge.Decide(who, act, t)
-	ev := audit.New(s.deps.NewEventID(), s.now(), who, act, t, d)
-	if !d.Allowed {
-		return ev, s.refuse(ctx, ev, ErrDenied)
-	}
-	return ev, nil
-}
-
 // Trespass records that a caller asked for what is in another project's path,
 // and returns why the answer is no. Such a request never reaches an operation.
 func (s *Service) Trespass(ctx context.Context, who auth.Principal, p auth.ProjectID, why error) error {
-	t := policy.Target{Kind: "project", Project: string(p), ID: string(p)}
-	return s.refuse(ctx, audit.New(s.deps.NewEventID(), s.now(), who, policy.ProjectEnter, t, policy.Decision{}), why)
-}
-
-// refuse records why something was not done, and returns why.
-func (s *Service) refuse(ctx context.Context, ev audit.Event, why error) error {
-	if err := s.deps.Recorder.Record(ctx, ev); err != nil {
-		return fmt.Errorf("record refusal: %w", err)
-	}
-	return why
-}
-
-// project is the target of an action on the caller's whole project.
-func project(who auth.Principal) policy.Target {
-	return policy.Target{Kind: "project", Project: string(who.Project), ID: string(who.Project)}
+	return s.gate.Trespass(ctx, who, p, why)
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/gorilla/mux"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
@@ -23,9 +25,14 @@ import (
 	"github.com/strongroom-kms/strongroom/auth"
 	"github.com/strongroom-kms/strongroom/fault"
 	"github.com/strongroom-kms/strongroom/hsm/hsmtest"
+	"github.com/strongroom-kms/strongroom/kek"
+	"github.com/strongroom-kms/strongroom/persistence/pgtest"
+	"github.com/strongroom-kms/strongroom/persistence/postgres"
 	"github.com/strongroom-kms/strongroom/policy/cedar"
 	"github.com/strongroom-kms/strongroom/secret"
 )
+
+func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
 
 // The cast of the checklist (§25): users of project P, each with one role, and
 // of another project.
@@ -106,7 +113,7 @@ type world struct {
 	handler  http.Handler // the same server without a network
 	api      *barbican.API
 	secrets  *secret.Service
-	store    *counted
+	db       *postgres.DB
 	token    *hsmtest.Memory
 	identity *identity
 	journal  *journal
@@ -139,10 +146,10 @@ func newWorld(t testing.TB, change ...func(*barbican.API)) *world {
 		*n++
 		return fmt.Sprintf(format, *n)
 	}
-	store, sealer, token := newStore(w.clock.now)
-	w.store, w.token = store, token
+	w.db, w.token = pgtest.Open(t), new(hsmtest.Memory)
+	sealer := kek.NewSealer(kek.Deps{Token: w.token, Store: w.db, NewID: uuid.NewString, Now: w.clock.now})
 	w.secrets = secret.NewService(secret.Deps{
-		Store: store, Sealer: sealer, Keys: sealer, Judge: judge(), Recorder: w.journal, Now: w.clock.now,
+		Store: w.db, Sealer: sealer, Keys: sealer, Judge: judge(), Recorder: w.journal, Now: w.clock.now,
 		NewID:      func() secret.ID { return secret.ID(count(&ids, "00000000-0000-4000-8000-%012d")) },
 		NewEventID: func() string { return count(&events, "00000000-0000-7000-8000-%012d") },
 	})

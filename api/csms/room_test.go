@@ -24,6 +24,7 @@ import (
 	"github.com/strongroom-kms/strongroom/audit"
 	"github.com/strongroom-kms/strongroom/auth"
 	"github.com/strongroom-kms/strongroom/fault"
+	"github.com/strongroom-kms/strongroom/gate"
 	"github.com/strongroom-kms/strongroom/hsm/hsmtest"
 	"github.com/strongroom-kms/strongroom/kek"
 	"github.com/strongroom-kms/strongroom/kek/envelope"
@@ -95,7 +96,7 @@ func openWith(tb testing.TB, o options) *room {
 	return rm
 }
 
-func (rm *room) judge(rules string) secret.Judge {
+func (rm *room) judge(rules string) gate.Judge {
 	rm.Helper()
 	c := cedar.Config{Mode: cedar.Legacy}
 	if rules != "" {

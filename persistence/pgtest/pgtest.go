@@ -1,7 +1,7 @@
 // Package pgtest gives a test a PostgreSQL database of its own.
 //
 // There is one server per test binary, started by whichever test needs it
-// first, one migrated template, and one clone of that per test. Tests may run
+// first, one migrated template, and one clone of that per test at a time. Tests may run
 // in parallel and never clean up after each other. A package that uses pgtest
 // ends its tests with it:
 //
@@ -41,6 +41,9 @@ type server struct {
 	cluster *cluster.Cluster
 	admin   *sql.DB
 	clones  atomic.Uint64
+
+	mu   sync.Mutex
+	free []string // names of databases that are as migrated
 }
 
 // shared is the server, once some test asked for it.
@@ -67,10 +70,12 @@ func Main(m *testing.M) int {
 	return code
 }
 
-// Open returns a migrated, empty database that disappears with the test.
+// Open returns a migrated, empty database that is the test's alone. It is
+// emptied for the next one afterwards, which takes a tenth of a clone: a test
+// that changes the schema takes URL.
 func Open(tb testing.TB) *postgres.DB {
 	tb.Helper()
-	return OpenURL(tb, URL(tb))
+	return OpenURL(tb, get(tb).lend(tb))
 }
 
 // OpenURL opens a database for the time of the test.
@@ -150,6 +155,9 @@ func start() (_ *server, err error) {
 	if _, err := postgres.Migrate(ctx, postgres.Config{URL: c.URL(template)}); err != nil {
 		return nil, errors.Join(err, s.stop())
 	}
+	if err := s.run(template, pristine); err != nil {
+		return nil, errors.Join(err, s.stop())
+	}
 	return s, nil
 }
 
@@ -178,6 +186,70 @@ func (s *server) clone(tb testing.TB, from string) string {
 		}
 	})
 	return s.cluster.URL(name)
+}
+
+// lend gives a database for the time of a test.
+func (s *server) lend(tb testing.TB) string {
+	tb.Helper()
+	s.mu.Lock()
+	var name string
+	if n := len(s.free); n > 0 {
+		name, s.free = s.free[n-1], s.free[:n-1]
+	}
+	s.mu.Unlock()
+	if name == "" {
+		name = "lent" + strconv.FormatUint(s.clones.Add(1), 10)
+		if _, err := s.admin.ExecContext(tb.Context(), "CREATE DATABASE "+name+" TEMPLATE "+template); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	tb.Cleanup(func() {
+		if err := s.empty(name); err != nil {
+			tb.Errorf("empty database: %v", err)
+			return
+		}
+		s.mu.Lock()
+		s.free = append(s.free, name)
+		s.mu.Unlock()
+	})
+	return s.cluster.URL(name)
+}
+
+// pristine keeps what the migrations put into tables.
+const pristine = `
+	CREATE SCHEMA pristine;
+	DO $$ DECLARE t text; filled boolean; BEGIN
+		FOR t IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' LOOP
+			EXECUTE format('SELECT EXISTS (SELECT FROM public.%I)', t) INTO filled;
+			IF filled THEN
+				EXECUTE format('CREATE TABLE pristine.%I AS TABLE public.%1$I', t);
+			END IF;
+		END LOOP;
+	END $$`
+
+// emptied brings every table back to what the migrations left. Neither foreign
+// keys nor triggers are asked.
+const emptied = `
+	SET session_replication_role = replica;
+	DO $$ DECLARE t text; BEGIN
+		FOR t IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' LOOP
+			EXECUTE format('DELETE FROM public.%I', t);
+		END LOOP;
+		FOR t IN SELECT tablename FROM pg_tables WHERE schemaname = 'pristine' LOOP
+			EXECUTE format('INSERT INTO public.%I SELECT * FROM pristine.%1$I', t);
+		END LOOP;
+	END $$`
+
+func (s *server) empty(name string) error { return s.run(name, emptied) }
+
+// run carries out statements in one of the server's databases.
+func (s *server) run(name, statements string) error {
+	db, err := sql.Open("postgres", s.cluster.URL(name))
+	if err != nil {
+		return err
+	}
+	_, err = db.ExecContext(context.Background(), statements)
+	return errors.Join(err, db.Close())
 }
 
 // removeLeftovers removes the folders of test binaries that were killed. Their

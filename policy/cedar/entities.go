@@ -115,12 +115,17 @@ func resourceOf(f policy.Family, t policy.Target) (cedar.Entity, bool) {
 		kind = "Key"
 	case "secret":
 		kind = "Secret"
-		attributes["name"] = cedar.String(t.Name)
-		attributes["private"] = cedar.Boolean(t.Private)
-		attributes["readers"] = users(t.Readers)
-		if t.Owner != "" {
-			attributes["owner"] = user(t.Owner)
-		}
+		readable(attributes, t)
+	case "container":
+		kind = "Container"
+		readable(attributes, t)
+	case "order":
+		kind = "Order"
+		owned(attributes, t)
+	case "store":
+		kind, attributes = "Store", nil
+	case "transport-key":
+		kind, attributes = "TransportKey", nil
 	default:
 		return cedar.Entity{}, false
 	}
@@ -128,6 +133,20 @@ func resourceOf(f policy.Family, t policy.Target) (cedar.Entity, bool) {
 		UID:        cedar.NewEntityUID(kind, cedar.String(t.ID)),
 		Attributes: cedar.NewRecord(attributes),
 	}, true
+}
+
+// readable adds what an ACL may say of.
+func readable(attributes cedar.RecordMap, t policy.Target) {
+	attributes["name"] = cedar.String(t.Name)
+	attributes["private"] = cedar.Boolean(t.Private)
+	attributes["readers"] = users(t.Readers)
+	owned(attributes, t)
+}
+
+func owned(attributes cedar.RecordMap, t policy.Target) {
+	if t.Owner != "" {
+		attributes["owner"] = user(t.Owner)
+	}
 }
 
 // users is a set of users. Nobody is called "", though a caller may be: one

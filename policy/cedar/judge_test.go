@@ -6,12 +6,12 @@ import (
 	"testing"
 
 	"github.com/strongroom-kms/strongroom/auth"
+	"github.com/strongroom-kms/strongroom/gate"
 	"github.com/strongroom-kms/strongroom/policy"
 	"github.com/strongroom-kms/strongroom/policy/cedar"
-	"github.com/strongroom-kms/strongroom/secret"
 )
 
-var _ secret.Judge = (*cedar.Judge)(nil)
+var _ gate.Judge = (*cedar.Judge)(nil)
 
 func load(tb testing.TB, c cedar.Config) *cedar.Judge {
 	tb.Helper()
