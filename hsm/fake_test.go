@@ -233,6 +233,13 @@ func (f *fakeToken) Rewrap(ctx context.Context, from, to key.Ref, items []key.Re
 	return out, nil
 }
 
+func (f *fakeToken) Random(_ context.Context, n int) (sensitive.Bytes, error) {
+	if err := f.obey("random"); err != nil {
+		return sensitive.Bytes{}, err
+	}
+	return sensitive.Take(bytes.Repeat([]byte{7}, n)), nil
+}
+
 func (f *fakeToken) Check(context.Context, key.Ref) (key.CheckResult, error) {
 	return key.OK, f.obey("check")
 }

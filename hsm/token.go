@@ -236,6 +236,21 @@ func (t *Token) rewrap(ctx context.Context, from, to key.Ref, items []key.Rewrap
 	return out, nil
 }
 
+// Random returns n bytes, at least one and at most key.MaxRandom, of the token's
+// own random number generator. The caller wipes them.
+func (t *Token) Random(ctx context.Context, n int) (sensitive.Bytes, error) {
+	c := newCall(frame.Random)
+	defer c.release()
+	c.request.Size = n
+	if err := t.ask(ctx, c, t.repeatable()); err != nil {
+		return sensitive.Bytes{}, asFault(err)
+	}
+	if len(c.reply.Output) != n {
+		return sensitive.Bytes{}, asFault(errGarbage)
+	}
+	return sensitive.Take(bytes.Clone(c.reply.Output)), nil
+}
+
 // Check reports whether the canary of kek opens.
 func (t *Token) Check(ctx context.Context, kek key.Ref) (key.CheckResult, error) {
 	c := newCall(frame.Check)

@@ -20,6 +20,7 @@ type Token interface {
 	Wrap(ctx context.Context, kek key.Ref, dek sensitive.Bytes, aad []byte) ([]byte, error)
 	Unwrap(ctx context.Context, kek key.Ref, wrapped, aad []byte) (sensitive.Bytes, error)
 	Rewrap(ctx context.Context, from, to key.Ref, items []key.Rewrap) ([]key.Rewrapped, error)
+	Random(ctx context.Context, n int) (sensitive.Bytes, error)
 	Check(ctx context.Context, kek key.Ref) (key.CheckResult, error)
 	Destroy(ctx context.Context, kek key.Ref) error
 	Status(ctx context.Context) (key.Status, error)
@@ -71,6 +72,8 @@ var tests = map[string]func(*testing.T, *suite){
 	"MadeKeyIsDescribed":            madeKeyIsDescribed,
 	"AutoChoosesAFormat":            autoChoosesAFormat,
 	"OneIDMakesOneKey":              oneIDMakesOneKey,
+	"RandomBytesNeverRepeat":        randomBytesNeverRepeat,
+	"RandomHasALimit":               randomHasALimit,
 	"CanaryTellsKeysApart":          canaryTellsKeysApart,
 	"DestroyedKeyIsMissing":         destroyedKeyIsMissing,
 	"UnknownKeyIsMissing":           unknownKeyIsMissing,

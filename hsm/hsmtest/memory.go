@@ -158,6 +158,21 @@ func (m *Memory) Rewrap(ctx context.Context, from, to key.Ref, items []key.Rewra
 	return out, nil
 }
 
+// Random returns n random bytes.
+func (m *Memory) Random(ctx context.Context, n int) (sensitive.Bytes, error) {
+	if err := m.call(ctx); err != nil {
+		return sensitive.Bytes{}, err
+	}
+	if n < 1 || n > key.MaxRandom {
+		return sensitive.Bytes{}, errors.New("a token gives no such number of random bytes")
+	}
+	b := make([]byte, n)
+	if _, err := rand.Read(b); err != nil {
+		return sensitive.Bytes{}, err
+	}
+	return sensitive.Take(b), nil
+}
+
 // Check finds out what became of a KEK.
 func (m *Memory) Check(ctx context.Context, kek key.Ref) (key.CheckResult, error) {
 	if err := m.call(ctx); err != nil {

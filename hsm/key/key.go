@@ -138,6 +138,10 @@ func (r CheckResult) String() string {
 	return "unknown"
 }
 
+// MaxRandom limits the random bytes of one call. No key that this product makes
+// of random bytes has a tenth of them.
+const MaxRandom = 1024
+
 // Status is what is known of the tokens at one moment, for health and people.
 type Status struct {
 	Tokens []TokenStatus

@@ -31,7 +31,7 @@ func (j *job) fill(h frame.Head, body []byte, known references) error {
 	j.request.Ref = known.kept(j.request.Ref)
 	j.request.To = known.kept(j.request.To)
 	j.deadline = time.Now().Add(j.request.Left)
-	j.lengthy = h.Op != frame.Unwrap && h.Op != frame.Wrap && h.Op != frame.Check
+	j.lengthy = h.Op != frame.Unwrap && h.Op != frame.Wrap && h.Op != frame.Check && h.Op != frame.Random
 	return nil
 }
 
@@ -75,7 +75,7 @@ func (w *loop) do(j *job) int {
 		j.reply = frame.Reply{ID: j.request.ID, Failed: true, Failure: failure(err)}
 	}
 	sent := w.out.Queue(&j.reply)
-	clear(j.reply.Output) // a DEK, or its wrapping
+	clear(j.reply.Output) // a DEK, its wrapping, or a part of a key
 	clear(j.body)
 	w.crew.done(j)
 	if sent != nil { // the reader of this loop learns the same and ends the worker
@@ -95,6 +95,10 @@ func (w *loop) serve(ctx context.Context, j *job) (err error) {
 		var dek sensitive.Bytes
 		dek, err = w.token.Unwrap(ctx, q.Ref, q.Input, q.AAD)
 		a.Output = dek.Reveal()
+	case frame.Random:
+		var b sensitive.Bytes
+		b, err = w.token.Random(ctx, q.Size)
+		a.Output = b.Reveal()
 	case frame.Rewrap:
 		a.Items, err = w.rewrap(ctx, q)
 	case frame.Check:

@@ -33,6 +33,7 @@ type Token interface {
 	Wrap(ctx context.Context, kek key.Ref, dek sensitive.Bytes, aad []byte) ([]byte, error)
 	Unwrap(ctx context.Context, kek key.Ref, wrapped, aad []byte) (sensitive.Bytes, error)
 	Rewrap(ctx context.Context, from, to key.Ref, items []key.Rewrap) ([]key.Rewrapped, error)
+	Random(ctx context.Context, n int) (sensitive.Bytes, error)
 	Check(ctx context.Context, kek key.Ref) (key.CheckResult, error)
 	Destroy(ctx context.Context, kek key.Ref) error
 	List(ctx context.Context) ([]key.ID, error)

@@ -15,7 +15,7 @@
 //
 //	config.go      what a worker is told; pin.go where the PIN comes from
 //	open.go        from a Config to a Token; login; what the token says of itself
-//	wrap.go        Wrap, Unwrap, Rewrap
+//	wrap.go        Wrap, Unwrap, Rewrap; random.go Random
 //	generate.go    Generate; destroy.go Destroy; check.go Check and canaries
 //	scheme.go      formats 1 and 2, call by call; iv.go who makes the IV
 //	settle.go      retries and verdicts (pkcs11.md §7.2)

@@ -71,6 +71,14 @@ func (m *module) Verify(s cryptoki.Session, mech cryptoki.Mechanism, key cryptok
 	return failed("C_Verify", m.ctx.Verify(pkcs11.SessionHandle(s), in, mac))
 }
 
+// GenerateRandom implements cryptoki.Module. The binding frees its memory
+// without wiping it. That leaves no key there: a key is made of these bytes
+// and as many of the server's own (docs/key-hierarchy.md).
+func (m *module) GenerateRandom(s cryptoki.Session, n int) ([]byte, error) {
+	out, err := m.ctx.GenerateRandom(pkcs11.SessionHandle(s), n)
+	return out, failed("C_GenerateRandom", err)
+}
+
 // WrapKey implements cryptoki.Module.
 func (m *module) WrapKey(s cryptoki.Session, mech cryptoki.Mechanism, wrapping, key cryptoki.Object) ([]byte, error) {
 	mm, _ := toBinding(mech)

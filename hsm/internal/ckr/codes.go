@@ -26,7 +26,7 @@ const (
 	AlreadyInitialized    Code = 0x191
 )
 
-// codes is what we know: pkcs11.md §7.2, all rows. A wrong tag is 0x40 on one
+// codes is what we know: pkcs11.md §7.2, all rows, and what random bytes add. A wrong tag is 0x40 on one
 // token and 0x5 on another, where 0x5 may as well be a dead backend: that one
 // stays Ambiguous.
 var codes = map[Code]struct {
@@ -109,6 +109,8 @@ var codes = map[Code]struct {
 	0x110: {Data, "WRAPPED_KEY_INVALID"},
 	0x112: {Data, "WRAPPED_KEY_LEN_RANGE"},
 	0x113: {Handle, "WRAPPING_KEY_HANDLE_INVALID"},
+
+	0x121: {Capability, "RANDOM_NO_RNG"},
 
 	0x150: {Session, "BUFFER_TOO_SMALL"},
 

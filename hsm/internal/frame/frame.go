@@ -23,7 +23,7 @@ import (
 
 // Version is the protocol's. Both binaries come from one build; a mismatch
 // means that one of them was left behind by an update.
-const Version = 1
+const Version = 2
 
 const (
 	// MaxBytes limits one frame, its length field included.
@@ -54,7 +54,8 @@ const (
 	Destroy
 	List
 	Status
-	lastOp = Status
+	Random
+	lastOp = Random
 
 	Hello = Configure // as an answer
 
@@ -63,7 +64,7 @@ const (
 )
 
 var opNames = [...]string{
-	"", "configure", "generate", "wrap", "unwrap", "rewrap", "check", "destroy", "list", "status",
+	"", "configure", "generate", "wrap", "unwrap", "rewrap", "check", "destroy", "list", "status", "random",
 }
 
 // String returns the name that logs and metrics use.

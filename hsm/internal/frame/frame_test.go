@@ -33,6 +33,7 @@ func requests() []*frame.Request {
 		{ID: 7, Op: frame.Destroy, Ref: ref},
 		{ID: 8, Op: frame.List, After: key.ID{7}},
 		{ID: 9, Op: frame.Status},
+		{ID: 10, Op: frame.Random, Size: 32},
 	}
 }
 
@@ -53,6 +54,7 @@ func replies() []*frame.Reply {
 		{ID: 7, Op: frame.Destroy},
 		{ID: 8, Op: frame.List, More: true, IDs: []key.ID{{1}, {2}}},
 		{ID: 9, Op: frame.Status, Token: token},
+		{ID: 11, Op: frame.Random, Output: []byte("random")},
 		{ID: 10, Failed: true, Failure: failure},
 	}
 }

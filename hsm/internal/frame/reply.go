@@ -40,7 +40,7 @@ type Reply struct {
 	Failed  bool
 	Failure Failure
 
-	Output   []byte          // Wrap: the wrapped DEK; Unwrap: the DEK
+	Output   []byte          // Wrap: the wrapped DEK; Unwrap: the DEK; Random: the bytes
 	Made     key.Made        // Generate
 	Items    []Item          // Rewrap
 	Result   key.CheckResult // Check
@@ -72,7 +72,7 @@ func (r *Reply) AppendTo(dst []byte) ([]byte, error) {
 		dst = appendBytes(dst, r.Made.TokenLabel)
 		dst = appendBytes(dst, r.Made.TokenSerial)
 		dst = appendBytes(dst, r.Made.CheckValue)
-	case Wrap, Unwrap:
+	case Wrap, Unwrap, Random:
 		dst = appendBytes(dst, r.Output)
 	case Rewrap:
 		dst = binary.BigEndian.AppendUint32(dst, uint32(len(r.Items)))
@@ -120,7 +120,7 @@ func ParseReply(h Head, body []byte, r *Reply) error {
 		r.Made.TokenLabel = f.text()
 		r.Made.TokenSerial = f.text()
 		r.Made.CheckValue = f.bytes()
-	case Wrap, Unwrap:
+	case Wrap, Unwrap, Random:
 		r.Output = f.bytes()
 	case Rewrap:
 		r.Items = make([]Item, f.count(1+4))

@@ -36,6 +36,7 @@ type Request struct {
 	Items []key.Rewrap // Rewrap
 	Spec  key.Spec     // Generate
 	After key.ID       // List: the last one of the page before
+	Size  int          // Random: how many bytes
 
 	Settings Settings // Configure
 }
@@ -70,6 +71,8 @@ func (r *Request) AppendTo(dst []byte) ([]byte, error) {
 		dst = appendRef(dst, &r.Ref)
 	case List:
 		dst = append(dst, r.After[:]...)
+	case Random:
+		dst = binary.BigEndian.AppendUint32(dst, uint32(r.Size))
 	case Status:
 	default:
 		return dst[:from], ErrMalformed
@@ -106,6 +109,8 @@ func ParseRequest(h Head, body []byte, r *Request) error {
 		r.Ref = f.ref()
 	case List:
 		r.After = f.id()
+	case Random:
+		r.Size = int(f.u32())
 	case Status:
 	default:
 		return ErrMalformed

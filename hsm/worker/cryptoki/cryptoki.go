@@ -39,6 +39,8 @@ type Module interface {
 	Decrypt(s Session, m Mechanism, key Object, in []byte) ([]byte, error)
 	Sign(s Session, m Mechanism, key Object, in []byte) ([]byte, error)
 	Verify(s Session, m Mechanism, key Object, in, mac []byte) error
+	// GenerateRandom returns n bytes of the token's random number generator.
+	GenerateRandom(s Session, n int) ([]byte, error)
 	WrapKey(s Session, m Mechanism, wrapping, key Object) ([]byte, error)
 
 	// Find returns up to limit objects that have all attributes of template.

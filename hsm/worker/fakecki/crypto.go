@@ -163,6 +163,17 @@ func (m *Module) Verify(s cryptoki.Session, mech cryptoki.Mechanism, h cryptoki.
 	return err
 }
 
+// GenerateRandom implements cryptoki.Module.
+func (m *Module) GenerateRandom(s cryptoki.Session, n int) ([]byte, error) {
+	if err := m.inSession("C_GenerateRandom", s); err != nil {
+		return nil, err
+	}
+	defer m.leave()
+	out := make([]byte, n)
+	_, err := rand.Read(out)
+	return out, err
+}
+
 // WrapKey implements cryptoki.Module. What it returns is no real key wrap:
 // whoever gets that far has shown the point.
 func (m *Module) WrapKey(s cryptoki.Session, mech cryptoki.Mechanism, wrapping, h cryptoki.Object) ([]byte, error) {
