@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -44,6 +45,16 @@ func migrate(t *testing.T, db *sql.DB) []string {
 	return applied
 }
 
+// known counts the migrations that there are. Numbers may be left out.
+func known(t *testing.T) int {
+	t.Helper()
+	files, err := filepath.Glob("0*.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(files)
+}
+
 func TestSchemaIsTheGoldenOne(t *testing.T) {
 	t.Parallel()
 	got := describe(t, open(t, pgtest.URL(t)))
@@ -65,8 +76,8 @@ func TestUpDownUp(t *testing.T) {
 	t.Parallel()
 	db := open(t, pgtest.Empty(t))
 	all := migrate(t, db)
-	if len(all) != int(migrations.Latest()) {
-		t.Errorf("applied %v, want %d migrations", all, migrations.Latest())
+	if len(all) != known(t) {
+		t.Errorf("applied %v, want %d migrations", all, known(t))
 	}
 	first := describe(t, db)
 	if again := migrate(t, db); len(again) != 0 {
@@ -99,8 +110,8 @@ func TestManyMigrateAtOnce(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if all := slices.Concat(applied...); len(all) != int(migrations.Latest()) {
-		t.Errorf("applied %v, want each of %d once", applied, migrations.Latest())
+	if all := slices.Concat(applied...); len(all) != known(t) {
+		t.Errorf("applied %v, want each of %d once", applied, known(t))
 	}
 }
 
@@ -112,17 +123,20 @@ func TestStatusTellsWhatIsMissing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for i, s := range states {
+		last := 0
+		for _, s := range states {
 			number, _, _ := strings.Cut(s.Name, "_")
-			if n, err := strconv.Atoi(number); err != nil || n != i+1 {
-				t.Errorf("migration %d is called %s: a gap or a twin", i+1, s.Name)
+			n, err := strconv.Atoi(number)
+			if err != nil || n <= last {
+				t.Errorf("%s comes after number %d: no number, or a twin", s.Name, last)
 			}
+			last = n
 			if s.Applied != applied || s.At.IsZero() == applied {
 				t.Errorf("%+v, want applied: %v", s, applied)
 			}
 		}
-		if len(states) != int(migrations.Latest()) {
-			t.Errorf("%d migrations, want %d", len(states), migrations.Latest())
+		if len(states) != known(t) || last != int(migrations.Latest()) {
+			t.Errorf("%d migrations up to %d, want %d up to %d", len(states), last, known(t), migrations.Latest())
 		}
 		migrate(t, db)
 	}
