@@ -35,6 +35,7 @@ softhsm2                 command -v softhsm2-util
 opensc                   command -v pkcs11-tool
 python3-openstackclient  command -v openstack
 python3-barbicanclient   command -v barbican
+python3-castellan        test -d /usr/lib/python3/dist-packages/castellan
 LIST
 }
 

@@ -137,17 +137,6 @@ func TestOpenStackIdentityCommands(t *testing.T) {
 	}
 }
 
-func TestPythonBarbicanClient(t *testing.T) {
-	needs(t, "openstack", "/usr/bin/python3")
-	script, err := filepath.Abs("testdata/barbicanclient_journey.py")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if out := run(t, server(t), "/usr/bin/python3", script); !strings.Contains(out, "journey done") {
-		t.Errorf("it said:\n%s", out)
-	}
-}
-
 // The vendor's unmodified SDK, in a module of its own.
 func TestHuaweiSDK(t *testing.T) {
 	needs(t, "go")

@@ -71,12 +71,17 @@ func needs(t *testing.T, programs ...string) {
 	t.Helper()
 	for _, p := range programs {
 		if _, err := exec.LookPath(p); err != nil {
-			if os.Getenv("REQUIRE_CLIENTS") == "" {
-				t.Skip(err)
-			}
-			t.Fatal(err)
+			missing(t, err)
 		}
 	}
+}
+
+func missing(t *testing.T, err error) {
+	t.Helper()
+	if os.Getenv("REQUIRE_CLIENTS") == "" {
+		t.Skip(err)
+	}
+	t.Fatal(err)
 }
 
 // start runs a server for one test.
