@@ -9,7 +9,7 @@ import (
 // domain packages may import each other and the standard library. They never
 // see a transport, SQL, PKCS#11 or a library of others.
 var domain = []string{
-	"secret", "cmk", "kek", "kek/envelope", "policy", "auth", "auth/realm", "audit", "gate", "hsm/key", "fault", "sensitive",
+	"secret", "container", "cmk", "kek", "kek/envelope", "policy", "auth", "auth/realm", "audit", "gate", "hsm/key", "fault", "sensitive",
 }
 
 // leaves may be imported where the folder above them may not.
@@ -32,7 +32,8 @@ var forbidden = map[string][]string{
 	"api/wire":             {"secret", "cmk", "kek", "persistence", "hsm"},
 	"api":                  {"persistence", "hsm", "cmd", "softhsm", "configs", "telemetry", "policy/cedar", "audit/journal", "auth/password"},
 	"kek":                  {"secret", "cmk", "audit", "policy", "auth", "hsm"},
-	"secret":               {"kek", "hsm", "persistence", "api"},
+	"secret":               {"kek", "hsm", "persistence", "api", "container"},
+	"container":            {"kek", "hsm", "persistence", "api"},
 	"cmk":                  {"kek", "hsm", "persistence", "api"},
 	"auth":                 {"secret", "cmk", "kek", "hsm", "persistence", "api"},
 	"policy":               {"secret", "cmk", "kek", "hsm", "auth", "audit", "persistence", "api"},

@@ -77,6 +77,57 @@ CREATE TABLE audit_events (
     CONSTRAINT audit_events_pkey PRIMARY KEY (project, id)
 );
 
+CREATE TABLE container_consumers (
+    project text COLLATE "C" NOT NULL,
+    container uuid NOT NULL,
+    id uuid NOT NULL,
+    name text COLLATE "C" NOT NULL,
+    url text COLLATE "C" NOT NULL,
+    registrar text COLLATE "C" NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    CONSTRAINT container_consumers_pkey PRIMARY KEY (project, container, id),
+    CONSTRAINT container_consumers_pair UNIQUE (project, container, name, url),
+    CONSTRAINT container_consumers_container FOREIGN KEY (project, container) REFERENCES containers(project, id) ON DELETE CASCADE
+);
+
+CREATE TABLE container_directory (
+    id uuid NOT NULL,
+    project text COLLATE "C" NOT NULL,
+    CONSTRAINT container_directory_pkey PRIMARY KEY (id)
+);
+
+CREATE TABLE container_secrets (
+    project text COLLATE "C" NOT NULL,
+    container uuid NOT NULL,
+    position bigint NOT NULL,
+    secret uuid NOT NULL,
+    name text COLLATE "C",
+    CONSTRAINT container_secrets_pkey PRIMARY KEY (project, container, "position"),
+    CONSTRAINT container_secrets_pair UNIQUE NULLS NOT DISTINCT (project, container, secret, name),
+    CONSTRAINT container_secrets_container FOREIGN KEY (project, container) REFERENCES containers(project, id) ON DELETE CASCADE,
+    CONSTRAINT container_secrets_secret FOREIGN KEY (project, secret) REFERENCES secrets(project, id) ON DELETE CASCADE
+);
+CREATE INDEX container_secrets_by_secret ON public.container_secrets USING btree (secret, project);
+
+CREATE TABLE containers (
+    project text COLLATE "C" NOT NULL,
+    id uuid NOT NULL,
+    name text COLLATE "C",
+    type text COLLATE "C" NOT NULL,
+    creator text NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    acl_private boolean,
+    acl_readers text[],
+    acl_created_at timestamp with time zone,
+    acl_updated_at timestamp with time zone,
+    CONSTRAINT containers_pkey PRIMARY KEY (project, id),
+    CONSTRAINT containers_acl CHECK ((num_nulls(acl_private, acl_readers, acl_created_at, acl_updated_at) = ANY (ARRAY[0, 4]))),
+    CONSTRAINT containers_type CHECK ((type = ANY (ARRAY['generic'::text, 'rsa'::text, 'certificate'::text, 'dsa'::text])))
+);
+CREATE INDEX containers_by_creation ON public.containers USING btree (project, created_at, id) WHERE (type <> ''::text);
+
 CREATE TABLE hsm_login_block (
     token text COLLATE "C" NOT NULL,
     since timestamp with time zone NOT NULL,

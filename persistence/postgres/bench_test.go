@@ -161,10 +161,14 @@ func (w *workload) fill(n int) []secret.Secret {
 		}
 		all = append(all, s)
 	}
+	w.analyze()
+	return all
+}
+
+func (w *workload) analyze() {
 	if _, err := w.raw.ExecContext(w.tb.Context(), "VACUUM ANALYZE"); err != nil {
 		w.tb.Fatal(err)
 	}
-	return all
 }
 
 func (w *workload) run(b *testing.B, do func(i int) error) {

@@ -23,6 +23,8 @@
 //	apply.go       changing and deleting one
 //	metadata.go    its user metadata
 //	list.go        Barbican's pages; named.go has CSMS's, and what a handle means
+//	containers.go  containers: made, found, listed, deleted; container_rows.go
+//	               has their columns, container_entries.go what is in them
 //	masterkeys.go  master keys by name, leases, and the first KEK
 //	keks.go        what becomes of a KEK
 //	identity*.go   users, projects, roles and what they show

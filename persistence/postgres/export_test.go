@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/strongroom-kms/strongroom/container"
 	"github.com/strongroom-kms/strongroom/secret"
 )
 
@@ -16,6 +17,19 @@ func Texts() map[string]string {
 		"create": createText, "create sealed": createSealedText,
 		"list named": listNamedAllText, "list named by event": listNamedEventText,
 		"add metadatum": addMetadatumText, "replace metadata": replaceMetadataText,
+		"create container": createContainerText, "delete container": deleteContainerText,
+		"add entry": addEntryText, "remove entry": removeEntryText,
+	}
+	for within, byWant := range findContainerTexts {
+		for contents, text := range byWant {
+			texts[fmt.Sprintf("find container %v %v", within, contents)] = text
+		}
+	}
+	for name, q := range map[string]container.Query{
+		"list containers": {Limit: 10}, "list containers by name": {Limit: 10, Name: "a%", Type: "rsa"},
+	} {
+		_, page := containerBuilders("p", q)
+		texts[name], _ = page.Build()
 	}
 	for shape, text := range findTexts {
 		texts[fmt.Sprintf("find %+v", shape)] = text

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/strongroom-kms/strongroom/container"
 	"github.com/strongroom-kms/strongroom/persistence/postgres"
 )
 
@@ -16,7 +17,11 @@ func TestPlansUseIndexes(t *testing.T) {
 	t.Parallel()
 	w := newWorkload(t)
 	t.Run("of empty tables", func(t *testing.T) { w.looksAtPlans(t) })
-	w.fill(300)
+	ss := w.fill(300)
+	for _, s := range ss {
+		w.stored(container.Generic, entry("a", s), entry("b", ss[0]))
+	}
+	w.analyze()
 	t.Run("of full tables", func(t *testing.T) { w.looksAtPlans(t) })
 }
 
@@ -24,9 +29,13 @@ func (w *workload) looksAtPlans(t *testing.T) {
 	texts := postgres.Texts()
 	// What the foreign key of secret_versions asks.
 	texts["foreign key"] = "SELECT 1 FROM ONLY secrets x WHERE project = $1 AND id = $2 FOR KEY SHARE OF x"
+	// What a deleted secret and a deleted container ask of the tables of containers.
+	texts["leave containers"] = "DELETE FROM ONLY container_secrets WHERE $1 = project AND $2 = secret"
+	texts["empty a container"] = "DELETE FROM ONLY container_secrets WHERE $1 = project AND $2 = container"
 	for i, name := range postgres.NamesOf(texts) {
 		plan := w.explain(t, "plan"+strconv.Itoa(i), texts[name])
-		for _, table := range []string{"secrets", "secret_versions", "secret_directory", "secret_stages", "secret_metadata"} {
+		for _, table := range []string{"secrets", "secret_versions", "secret_directory", "secret_stages", "secret_metadata",
+			"containers", "container_directory", "container_secrets", "container_consumers"} {
 			if strings.Contains(plan, "Seq Scan on "+table+" ") {
 				t.Errorf("%s reads all of %s:\n%s", name, table, plan)
 			}
@@ -37,15 +46,22 @@ func (w *workload) looksAtPlans(t *testing.T) {
 		// What is looked for by project and id is found by the primary key: any
 		// other index would read the project.
 		for _, line := range strings.Split(plan, "\n") {
-			if strings.Contains(line, "secrets_by_") && !strings.HasPrefix(name, "list") && !strings.Contains(plan, "listed_as") {
+			if strings.Contains(line, "using secrets_by_") && !strings.HasPrefix(name, "list") && !strings.Contains(plan, "listed_as") {
 				t.Errorf("%s uses an index for lists: %s\n%s", name, strings.TrimSpace(line), plan)
 			}
+		}
+		if wholeProject.MatchString(plan) {
+			t.Errorf("%s reads what a project has in all containers:\n%s", name, plan)
 		}
 		if strings.HasPrefix(name, "list named") && strings.Contains(plan, "Sort") {
 			t.Errorf("%s sorts what an index has in order:\n%s", name, plan)
 		}
 	}
 }
+
+// wholeProject is a look into the entries or consumers of a container that
+// goes by the project alone.
+var wholeProject = regexp.MustCompile(`on container_(secrets|consumers).*\n\s+Index Cond: \(\(?project = [^)]*\)\n`)
 
 var parameter = regexp.MustCompile(`\$\d+`)
 
