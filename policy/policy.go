@@ -100,6 +100,31 @@ const (
 	TransportKeyDelete      Action = "transport-key.delete"
 )
 
+// What CSMS has beside secrets, versions and stages.
+const (
+	SecretSchedule   Action = "secret.schedule"   // its deletion
+	SecretUnschedule Action = "secret.unschedule" //
+	SecretBackup     Action = "secret.backup"     // every payload, in a blob that only this installation opens
+	SecretRevealMany Action = "secret.reveal-many"
+	SecretRotate     Action = "secret.rotate"
+	TaskList         Action = "rotation.list"
+	TagAdd           Action = "tag.add"
+	TagList          Action = "tag.list"
+	TagRemove        Action = "tag.remove"
+	TagBatch         Action = "tag.batch"
+	TagListProject   Action = "tag.list-project"
+	TagFind          Action = "tag.find" // secrets by their tags
+	EventCreate      Action = "event.create"
+	EventList        Action = "event.list"
+	EventShow        Action = "event.show"
+	EventUpdate      Action = "event.update"
+	EventDelete      Action = "event.delete"
+	RecordList       Action = "notification.list"
+	PasswordGenerate Action = "password.generate"
+	GrantWrite       Action = "grant.write"
+	GrantList        Action = "grant.list"
+)
+
 // name has each action's name in each family's own policy language. A missing
 // name means that the family has no such operation: it is always refused.
 var names = map[Action]struct{ keyManager, huawei, identity string }{
@@ -130,6 +155,28 @@ var names = map[Action]struct{ keyManager, huawei, identity string }{
 	ProjectEnter:   {},
 	IdentityRead:   {"", "", "identity:read"},
 	IdentityManage: {"", "", "identity:manage"},
+
+	SecretSchedule:   {"", "csms:secret:scheduleDeletion", ""},
+	SecretUnschedule: {"", "csms:secret:restoreSecret", ""},
+	SecretBackup:     {"", "csms:secret:get", ""},
+	SecretRevealMany: {"", "csms:secret:batchGetSecretValue", ""},
+	SecretRotate:     {"", "csms:secret:rotate", ""},
+	TaskList:         {"", "csms::listTasks", ""},
+	TagAdd:           {"", "csms:secret:createTag", ""},
+	TagList:          {"", "csms:secret:listTags", ""},
+	TagRemove:        {"", "csms:secret:deleteTag", ""},
+	TagBatch:         {"", "csms:secret:batchCreateOrDeleteTags", ""},
+	TagListProject:   {"", "csms::listProjectTags", ""},
+	TagFind:          {"", "csms:secret:getSecretsByTag", ""},
+	EventCreate:      {"", "csms::createEvent", ""},
+	EventList:        {"", "csms::listEvents", ""},
+	EventShow:        {"", "csms::getEvent", ""},
+	EventUpdate:      {"", "csms::updateEvent", ""},
+	EventDelete:      {"", "csms::deleteEvent", ""},
+	RecordList:       {"", "csms::listNotificationRecords", ""},
+	PasswordGenerate: {"", "csms::generatePassword", ""},
+	GrantWrite:       {"", "csms:secret:grant", ""},
+	GrantList:        {"", "csms:secret:listGrants", ""},
 
 	ContainerCreate:         {"containers:post", "", ""},
 	ContainerList:           {"containers:get", "", ""},
@@ -191,7 +238,7 @@ func (a Action) In(f Family) string {
 // Target is what an action is asked for. Where the target does not exist yet,
 // or the action is on a whole project, only Project is set.
 type Target struct {
-	Kind    string // "secret", "container", "order", "store", "transport-key", "key", "project", "user", …
+	Kind    string // "secret", "container", "order", "event", "store", "transport-key", "key", "project", "user", …
 	Project string // who owns it
 	ID      string
 	Name    string

@@ -119,6 +119,9 @@ func resourceOf(f policy.Family, t policy.Target) (cedar.Entity, bool) {
 	case "container":
 		kind = "Container"
 		readable(attributes, t)
+	case "event":
+		kind = "Event"
+		attributes["name"] = cedar.String(t.Name)
 	case "order":
 		kind = "Order"
 		owned(attributes, t)

@@ -184,14 +184,29 @@ var huaweiReads = map[policy.Action][]string{
 	policy.StageShow:    {read, audit},
 	policy.SecretReveal: {read},
 	policy.DataKeyOpen:  {read},
+
+	policy.SecretBackup:     {read, audit}, // what it gives away, nobody else can open
+	policy.SecretRevealMany: {read},
+	policy.TaskList:         {read, audit},
+	policy.TagList:          {read, audit},
+	policy.TagListProject:   {read, audit},
+	policy.TagFind:          {read, audit},
+	policy.EventList:        {read, audit},
+	policy.EventShow:        {read, audit},
+	policy.RecordList:       {read, audit},
+	policy.GrantList:        {read, audit},
+	policy.PasswordGenerate: {read},
 }
 
 func huaweiTarget(act policy.Action, project string) policy.Target {
 	switch act {
-	case policy.SecretCreate, policy.SecretList:
+	case policy.SecretCreate, policy.SecretList, policy.TaskList, policy.TagListProject, policy.TagFind,
+		policy.EventCreate, policy.EventList, policy.RecordList, policy.PasswordGenerate:
 		return policy.Target{Kind: "project", Project: project, ID: project}
 	case policy.KeyCreate, policy.DataKeyCreate, policy.DataKeyOpen:
 		return policy.Target{Kind: "key", Project: project, ID: "k", Key: "k"}
+	case policy.EventShow, policy.EventUpdate, policy.EventDelete:
+		return policy.Target{Kind: "event", Project: project, ID: "e", Name: "e"}
 	default: // an ACL is Barbican's: neither it nor ownership counts here
 		return policy.Target{Kind: "secret", Project: project, ID: "5e", Owner: "caller", Readers: []string{"caller"}}
 	}

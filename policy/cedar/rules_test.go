@@ -127,16 +127,30 @@ when { context has credential && context.credential == "AK1" };`)
 func TestAliasesAndGroups(t *testing.T) {
 	t.Parallel()
 	aliases := map[policy.Action][]string{
-		policy.VersionAdd:    {"csms:secretVersion:create"},
-		policy.VersionList:   {"csms:secretVersion:list"},
-		policy.SecretReveal:  {"csms:secretVersion:get"},
-		policy.VersionUpdate: {"csms:secretVersion:update"},
-		policy.StageShow:     {"csms:secretStage:get"},
-		policy.StageUpdate:   {"csms:secretStage:update"},
-		policy.StageDelete:   {"csms:secretStage:delete"},
+		policy.VersionAdd:    {"csms:secretVersion:create", "csms:secret:*"},
+		policy.VersionList:   {"csms:secretVersion:list", "csms:secret:*"},
+		policy.SecretReveal:  {"csms:secretVersion:get", "csms:secret:*"},
+		policy.VersionUpdate: {"csms:secretVersion:update", "csms:secret:*"},
+		policy.StageShow:     {"csms:secretStage:get", "csms:secret:*"},
+		policy.StageUpdate:   {"csms:secretStage:update", "csms:secret:*"},
+		policy.StageDelete:   {"csms:secretStage:delete", "csms:secret:*"},
 		policy.DataKeyCreate: {"kms:cmk:createDataKey", "kms:dek:*"},
 		policy.DataKeyOpen:   {"kms:cmk:decryptDataKey", "kms:cmk:encryptDataKey", "kms:dek:*"},
 		policy.KeyCreate:     {"kms:cmk:*"},
+
+		policy.SecretRevealMany: {"csms:secretVersion:batchGetSecretValue", "csms:secret:*"},
+		policy.TagAdd:           {"csms:tag:create", "csms:secret:*"},
+		policy.TagList:          {"csms:tag:getBySecret", "csms:secret:*"},
+		policy.TagRemove:        {"csms:tag:delete", "csms:secret:*"},
+		policy.TagBatch:         {"csms:tag:batch", "csms:secret:*"},
+		policy.TagFind:          {"csms:tag:getSecretByTag", "csms:secret:*"},
+		policy.TagListProject:   {"csms:tag:getAll", "csms::*"},
+		policy.EventCreate:      {"csms:event:create", "csms::*"},
+		policy.EventList:        {"csms:event:list", "csms::*"},
+		policy.EventShow:        {"csms:event:get", "csms::*"},
+		policy.EventUpdate:      {"csms:event:update", "csms::*"},
+		policy.EventDelete:      {"csms:event:delete", "csms::*"},
+		policy.RecordList:       {"csms:event:listNotificationRecords", "csms::*"},
 	}
 	all := map[string]bool{}
 	for act, list := range aliases {
