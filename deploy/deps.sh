@@ -36,6 +36,8 @@ opensc                   command -v pkcs11-tool
 python3-openstackclient  command -v openstack
 python3-barbicanclient   command -v barbican
 python3-castellan        test -d /usr/lib/python3/dist-packages/castellan
+python3-keystone         command -v keystone-manage
+uwsgi-plugin-python3     command -v uwsgi_python3
 LIST
 }
 
