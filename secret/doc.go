@@ -8,6 +8,8 @@
 //	Stage     a movable label on a version: current, previous, pending, own ones
 //	Payload   the plaintext; exists only inside one call
 //	Metadata  a user's own pairs on a Barbican secret
+//	ACL       who may read a secret beside those whom the roles let
+//	Consumer  a resource of another service that needs the secret
 //	Handle    how a caller names a secret: by UUID, by name, in a project or not
 //
 // # Two dialects, one store
@@ -33,6 +35,7 @@
 //	reveal.go    showing and revealing
 //	change.go    new versions, payloads, stages, attributes, deletion
 //	metadata.go  user metadata
+//	consumers.go who needs the secret, and deletion while nobody does
 //	list.go      listing, in either dialect's way
 //	rotation.go  how a rotation period is written
 //	ports.go     what the operations need from the outside

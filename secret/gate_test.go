@@ -76,6 +76,38 @@ var gated = map[string]operation{
 	"Located.Delete": {policy.SecretDelete, func(ctx context.Context, _ *secret.Service, l *secret.Located, _ auth.Principal) (any, error) {
 		return nil, l.Delete(ctx)
 	}},
+	"Located.DeleteUnused": {policy.SecretDelete, func(ctx context.Context, _ *secret.Service, l *secret.Located, _ auth.Principal) (any, error) {
+		return nil, l.DeleteUnused(ctx)
+	}},
+	"Service.ListShared": {policy.SecretList, func(ctx context.Context, s *secret.Service, _ *secret.Located, who auth.Principal) (any, error) {
+		page, total, err := s.ListShared(ctx, who, "", secret.Query{Limit: 10})
+		return []any{page, total}, err
+	}},
+	"Located.ACL": {policy.SecretACLRead, func(ctx context.Context, _ *secret.Service, l *secret.Located, _ auth.Principal) (any, error) {
+		return l.ACL(ctx)
+	}},
+	"Located.SetACL": {policy.SecretACLWrite, func(ctx context.Context, _ *secret.Service, l *secret.Located, _ auth.Principal) (any, error) {
+		return nil, l.SetACL(ctx, secret.ACLChange{Private: ptr(true)})
+	}},
+	"Located.PatchACL": {policy.SecretACLWrite, func(ctx context.Context, _ *secret.Service, l *secret.Located, _ auth.Principal) (any, error) {
+		return nil, l.PatchACL(ctx, secret.ACLChange{Private: ptr(true)})
+	}},
+	"Located.DropACL": {policy.SecretACLDrop, func(ctx context.Context, _ *secret.Service, l *secret.Located, _ auth.Principal) (any, error) {
+		return nil, l.DropACL(ctx)
+	}},
+	"Located.Consumers": {policy.ConsumerList, func(ctx context.Context, _ *secret.Service, l *secret.Located, _ auth.Principal) (any, error) {
+		page, total, err := l.Consumers(ctx, 10, 0)
+		return []any{page, total}, err
+	}},
+	"Located.Consumer": {policy.ConsumerList, func(ctx context.Context, _ *secret.Service, l *secret.Located, _ auth.Principal) (any, error) {
+		return l.Consumer(ctx, consumerOne)
+	}},
+	"Located.Register": {policy.ConsumerAdd, func(ctx context.Context, _ *secret.Service, l *secret.Located, _ auth.Principal) (any, error) {
+		return l.Register(ctx, secret.Use{Service: "volume"})
+	}},
+	"Located.Unregister": {policy.ConsumerRemove, func(ctx context.Context, _ *secret.Service, l *secret.Located, _ auth.Principal) (any, error) {
+		return l.Unregister(ctx, secret.Use{Service: "image"})
+	}},
 	"Located.Metadata": {policy.MetadataRead, func(ctx context.Context, _ *secret.Service, l *secret.Located, _ auth.Principal) (any, error) {
 		return l.Metadata(ctx)
 	}},
@@ -198,8 +230,18 @@ func (r *room) furnish(t *testing.T) secret.Secret {
 	if err := r.locate(t, barbican, sec.ID).AddMetadatum(t.Context(), secret.Metadatum{Key: "k", Value: "v"}); err != nil {
 		t.Fatal(err)
 	}
+	if err := r.locate(t, barbican, sec.ID).SetACL(t.Context(), secret.ACLChange{Readers: &[]auth.UserID{"u1", "u2"}}); err != nil {
+		t.Fatal(err)
+	}
+	c := secret.Consumer{ID: consumerOne, Use: secret.Use{Service: "image"}, Registrar: "p1"}
+	if _, err := r.store.Register(t.Context(), sec, c, audit.Event{ID: "e", At: r.now()}); err != nil {
+		t.Fatal(err)
+	}
 	return sec
 }
+
+// consumerOne is who needs the secret that furnish makes.
+const consumerOne = "0a1b2c3d-0000-4000-8000-00000000000c"
 
 func (r *room) rows(t *testing.T) map[string]int {
 	t.Helper()
@@ -309,10 +351,12 @@ func TestChangesAreRecordedWithTheChange(t *testing.T) {
 		"Service.Create": true, "Located.AddVersion": true, "Located.SetStage": true, "Located.DropStage": true,
 		"Located.SetExpiry": true, "Located.Update": true, "Located.Delete": true, "Located.ReplaceMetadata": true,
 		"Located.AddMetadatum": true, "Located.ChangeMetadatum": true, "Located.RemoveMetadatum": true,
+		"Located.SetACL": true, "Located.PatchACL": true, "Located.DropACL": true,
+		"Located.Register": true, "Located.Unregister": true,
 	}
 	for name, op := range gated {
-		if name == "Located.StorePayload" {
-			continue // refused here: the secret has a payload
+		if name == "Located.StorePayload" || name == "Located.DeleteUnused" {
+			continue // refused here: the secret has a payload, and a consumer
 		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -20,6 +20,7 @@ type Query struct {
 	Updated               []Bound
 	Expiration            []Bound
 	Sort                  []Order // then by creation, then by UUID
+	Consumers             bool    // also read the consumers of each secret on the page
 }
 
 // Bound is one condition on a time.

@@ -31,12 +31,18 @@ type Store interface {
 	// one.
 	Apply(ctx context.Context, c Change, ev audit.Event) error
 
-	// Delete removes a secret with all its versions, stages and metadata at
-	// once, whatever its revision; ErrNotFound where it is gone.
+	// Delete removes a secret with all its versions, stages, metadata and
+	// consumers at once, whatever its revision; ErrNotFound where it is gone.
 	Delete(ctx context.Context, s Secret, ev audit.Event) error
+	// DeleteUnused is Delete of a secret that has no consumer, else ErrInUse,
+	// and that still has the revision, else ErrStale.
+	DeleteUnused(ctx context.Context, s Secret, ev audit.Event) error
 
 	// List returns one page of a project's secrets, and how many match.
 	List(ctx context.Context, p auth.ProjectID, q Query, now time.Time) ([]Secret, int, error)
+	// ListShared is List of the secrets whose ACL lists reader: of every
+	// project, or of p alone where p is not empty.
+	ListShared(ctx context.Context, reader auth.UserID, p auth.ProjectID, q Query, now time.Time) ([]Secret, int, error)
 
 	// ListNamed returns a project's secrets in byte order of their handles,
 	// from the first after q.After on; one more than q.Limit where there are
@@ -51,15 +57,27 @@ type Store interface {
 	ChangeMetadatum(ctx context.Context, s Secret, m Metadatum, ev audit.Event) error
 	// RemoveMetadatum removes a pair; ErrNoMetadatum where the key is not there.
 	RemoveMetadatum(ctx context.Context, s Secret, key string, ev audit.Event) error
+
+	// Consumers returns one page of a secret's consumers, oldest first, and how
+	// many there are.
+	Consumers(ctx context.Context, s Secret, limit, offset int) ([]Consumer, int, error)
+	// Register adds c to a secret, which counts as an update of it and makes
+	// its revision grow. Where the secret has that use already, fresh is false
+	// and nothing changes.
+	Register(ctx context.Context, s Secret, c Consumer, ev audit.Event) (fresh bool, err error)
+	// Unregister removes a use from a secret: ErrNoConsumer where it is not
+	// there, ErrConsumerForeign where neither it nor the secret is by's.
+	Unregister(ctx context.Context, s Secret, u Use, by auth.ProjectID, ev audit.Event) error
 }
 
 // Want says what to read beside the secret itself.
 type Want struct {
-	Sealed   bool  // the ciphertext of one version: Number, else Stage, else Current
-	Stage    Stage // which version
-	Number   int   // which version
-	Versions bool  // what is known of all versions, and the position of all stages
-	Metadata bool  // user metadata
+	Sealed    bool  // the ciphertext of one version: Number, else Stage, else Current
+	Stage     Stage // which version
+	Number    int   // which version
+	Versions  bool  // what is known of all versions, and the position of all stages
+	Metadata  bool  // user metadata
+	Consumers bool  // into Secret.Consumers, which is not nil then
 }
 
 // Found is a secret as it was at one moment.

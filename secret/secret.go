@@ -100,6 +100,9 @@ type Secret struct {
 	ContentType string    // of the current version; empty without one
 	LatestAt    time.Time // when version Latest was made
 
+	ACL       *ACL       // who may read it beside the roles; nil: nobody
+	Consumers []Consumer // oldest first, where they were asked for
+
 	// Revision counts changes. A write that was prepared from another revision
 	// is refused.
 	Revision int64
@@ -153,14 +156,14 @@ func (s Secret) target() policy.Target {
 	if s.Name != nil {
 		name = *s.Name
 	}
-	return policy.Target{
+	return s.ACL.Guards(policy.Target{
 		Kind:    "secret",
 		Project: string(s.Project),
 		ID:      string(s.ID),
 		Name:    name,
 		Owner:   string(s.Creator),
 		Key:     string(s.Key),
-	}
+	})
 }
 
 // Version is one payload at rest, or what is known of it where the payload was

@@ -63,6 +63,20 @@ func (st *Store) Delete(ctx context.Context, s secret.Secret, ev audit.Event) er
 	})
 }
 
+// DeleteUnused implements secret.Store.
+func (st *Store) DeleteUnused(ctx context.Context, s secret.Secret, ev audit.Event) error {
+	return st.onSecret(ctx, s, ev, func(r *record) error {
+		switch {
+		case len(r.consumers) > 0:
+			return secret.ErrInUse
+		case r.secret.Revision != s.Revision:
+			return secret.ErrStale
+		}
+		st.remove(s)
+		return nil
+	})
+}
+
 // ReplaceMetadata implements secret.Store.
 func (st *Store) ReplaceMetadata(ctx context.Context, s secret.Secret, pairs map[string]string, ev audit.Event) error {
 	return st.onSecret(ctx, s, ev, func(r *record) error {

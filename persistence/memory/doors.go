@@ -55,6 +55,7 @@ func (st *Store) Rows(project string) (map[string]int, error) {
 			n["secret_versions"] += len(r.versions)
 			n["secret_stages"] += len(r.stages)
 			n["secret_metadata"] += len(r.metadata)
+			n["secret_consumers"] += len(r.consumers)
 		}
 	}
 	for _, p := range st.projects {

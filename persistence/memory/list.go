@@ -25,13 +25,38 @@ func (st *Store) List(ctx context.Context, p auth.ProjectID, q secret.Query, now
 	if err != nil {
 		return nil, 0, err
 	}
-	found := slices.DeleteFunc(st.living(p, now, order), func(s secret.Secret) bool { return !matches(s, q) })
+	page, total := st.page(st.living(p, now, order), q)
+	return page, total, nil
+}
+
+// ListShared implements secret.Store.
+func (st *Store) ListShared(ctx context.Context, reader auth.UserID, p auth.ProjectID, q secret.Query, now time.Time) ([]secret.Secret, int, error) {
+	defer st.lock()()
+	if err := check(ctx); err != nil {
+		return nil, 0, err
+	}
+	order, err := inOrder(q.Sort)
+	if err != nil {
+		return nil, 0, err
+	}
+	page, total := st.page(st.chosen(now, order, func(s secret.Secret) bool {
+		return s.ACL != nil && slices.Contains(s.ACL.Readers, reader) && (p == "" || s.Project == p)
+	}), q)
+	return page, total, nil
+}
+
+// page is the part of some secrets that q wants, and how many match.
+func (st *Store) page(secrets []secret.Secret, q secret.Query) ([]secret.Secret, int) {
+	found := slices.DeleteFunc(secrets, func(s secret.Secret) bool { return !matches(s, q) })
 	page := found[min(q.Offset, len(found)):]
 	page = page[:min(q.Limit, len(page))]
 	for i := range page {
 		page[i].Handle = ownHandle(page[i])
+		if q.Consumers {
+			page[i].Consumers = st.secrets[place{string(page[i].Project), string(page[i].ID)}].copiedConsumers()
+		}
 	}
-	return page, len(found), nil
+	return page, len(found)
 }
 
 func matches(s secret.Secret, q secret.Query) bool {

@@ -5,6 +5,7 @@
 //
 //	store.go       Store: making and finding secrets
 //	change.go      changing and deleting them
+//	consumers.go   who needs them
 //	list.go        listing, in either dialect's way
 //	keks.go        master keys, leases, and what becomes of a KEK
 //	identity*.go   Realm: users, projects, roles and what they show
@@ -56,6 +57,8 @@ type record struct {
 	versions map[int]*secret.Version
 	stages   map[secret.Stage]secret.Mark
 	metadata map[string]string
+	// consumers are in the order of their creation.
+	consumers []secret.Consumer
 }
 
 func (st *Store) init() {
@@ -187,6 +190,9 @@ func (st *Store) Find(ctx context.Context, h secret.Handle, want secret.Want, no
 	if want.Metadata {
 		f.Metadata = maps.Clone(r.metadata)
 	}
+	if want.Consumers {
+		f.Secret.Consumers = r.copiedConsumers()
+	}
 	return f, nil
 }
 
@@ -208,6 +214,10 @@ func copied(s secret.Secret) secret.Secret {
 	s.Name, s.Algorithm, s.Mode, s.BitLength = clone(s.Name), clone(s.Algorithm), clone(s.Mode), clone(s.BitLength)
 	s.Expiration, s.DeleteAt = clone(s.Expiration), clone(s.DeleteAt)
 	s.Rotation.Last, s.Rotation.Next = clone(s.Rotation.Last), clone(s.Rotation.Next)
+	if s.ACL = clone(s.ACL); s.ACL != nil {
+		s.ACL.Readers = append([]auth.UserID{}, s.ACL.Readers...)
+	}
+	s.Consumers = nil // are kept beside the secret
 	return s
 }
 
@@ -233,9 +243,14 @@ func clone[T any](p *T) *T {
 
 // living lists a project's secrets in the order that compare gives.
 func (st *Store) living(p auth.ProjectID, now time.Time, compare func(a, b secret.Secret) int) []secret.Secret {
+	return st.chosen(now, compare, func(s secret.Secret) bool { return s.Project == p })
+}
+
+// chosen lists the secrets that choose wants, in the order that compare gives.
+func (st *Store) chosen(now time.Time, compare func(a, b secret.Secret) int, choose func(secret.Secret) bool) []secret.Secret {
 	var out []secret.Secret
 	for _, r := range st.secrets {
-		if r.secret.Project == p && alive(r.secret, now) {
+		if choose(r.secret) && alive(r.secret, now) {
 			out = append(out, copied(r.secret))
 		}
 	}

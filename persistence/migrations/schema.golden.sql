@@ -227,6 +227,24 @@ CREATE TABLE roles (
     CONSTRAINT roles_lower_case CHECK ((name = lower(name)))
 );
 
+CREATE TABLE secret_consumers (
+    project text COLLATE "C" NOT NULL,
+    secret uuid NOT NULL,
+    id uuid NOT NULL,
+    digest bytea NOT NULL,
+    service text NOT NULL,
+    resource_type text NOT NULL,
+    resource_id text NOT NULL,
+    registrar text COLLATE "C" NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    CONSTRAINT secret_consumers_pkey PRIMARY KEY (project, secret, id),
+    CONSTRAINT secret_consumers_use UNIQUE (project, secret, digest),
+    CONSTRAINT secret_consumers_secret FOREIGN KEY (project, secret) REFERENCES secrets(project, id) ON DELETE CASCADE
+);
+CREATE INDEX secret_consumers_by_creation ON public.secret_consumers USING btree (project, secret, created_at, id);
+CREATE INDEX secret_consumers_by_registrar ON public.secret_consumers USING btree (registrar);
+
 CREATE TABLE secret_directory (
     id uuid NOT NULL,
     project text COLLATE "C" NOT NULL,
@@ -325,8 +343,13 @@ END) STORED NOT NULL,
     content_type text NOT NULL,
     revision bigint DEFAULT 0 NOT NULL,
     metadata_revision bigint DEFAULT 0 NOT NULL,
+    acl_private boolean,
+    acl_readers text[] COLLATE "C",
+    acl_created_at timestamp with time zone,
+    acl_updated_at timestamp with time zone,
     CONSTRAINT secrets_pkey PRIMARY KEY (project, id),
     CONSTRAINT secrets_event FOREIGN KEY (project, event) REFERENCES secret_events(project, name),
+    CONSTRAINT secrets_acl CHECK ((num_nulls(acl_private, acl_readers, acl_created_at, acl_updated_at) = ANY (ARRAY[0, 4]))),
     CONSTRAINT secrets_current CHECK ((((current_version = 0) = (latest = 0)) AND (current_version <= latest))),
     CONSTRAINT secrets_delete_at CHECK (((state = 'PENDING_DELETE'::text) = (delete_at IS NOT NULL))),
     CONSTRAINT secrets_family CHECK ((family = ANY (ARRAY['key-manager'::text, 'huawei'::text]))),
@@ -337,6 +360,7 @@ END) STORED NOT NULL,
 CREATE INDEX secrets_by_creation ON public.secrets USING btree (project, created_at, id) INCLUDE (expiration, delete_at) WHERE (revision >= 0);
 CREATE INDEX secrets_by_event ON public.secrets USING btree (project, event, listed_as, id) WHERE (event IS NOT NULL);
 CREATE INDEX secrets_by_handle ON public.secrets USING btree (project, listed_as, id) WHERE (revision >= 0);
+CREATE INDEX secrets_by_reader ON public.secrets USING gin (acl_readers) WITH (fastupdate=off) WHERE (acl_readers IS NOT NULL);
 CREATE UNIQUE INDEX secrets_name_in_project ON public.secrets USING btree (project, name) WHERE (family = 'huawei'::text);
 
 CREATE TABLE users (

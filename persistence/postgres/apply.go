@@ -169,18 +169,13 @@ func rest(c secret.Change) []any {
 	return args
 }
 
-// Delete implements secret.Store. Versions, stages and metadata go with the
-// secret's row, by their foreign keys.
-func (db *DB) Delete(ctx context.Context, s secret.Secret, ev audit.Event) error {
-	record, err := ev.JSON()
-	if err != nil {
-		return fmt.Errorf("encode event: %w", err)
-	}
-	var gone bool
-	err = db.row(ctx, "secret_delete", `
+// deleteText deletes a secret, if it fulfils condition, too. Versions, stages,
+// metadata and consumers go with the secret's row, by their foreign keys.
+func deleteText(condition string) string {
+	return `
 		WITH s AS (
 			DELETE FROM secrets s
-			WHERE s.project = $1 AND s.id = $2 AND `+alive("s", "$3")+`
+			WHERE s.project = $1 AND s.id = $2 AND ` + alive("s", "$3") + condition + `
 			RETURNING s.project, s.id
 		),
 		directory AS (
@@ -190,7 +185,26 @@ func (db *DB) Delete(ctx context.Context, s secret.Secret, ev audit.Event) error
 			INSERT INTO audit_events (project, id, at, event)
 			SELECT project, $4, $3, $5 FROM s
 		)
-		SELECT EXISTS (SELECT FROM s)`,
+		SELECT EXISTS (SELECT FROM s)`
+}
+
+const unused = ` NOT EXISTS (SELECT FROM secret_consumers c WHERE c.project = $1 AND c.secret = $2)`
+
+var (
+	deleteAnyText    = deleteText("")
+	deleteUnusedText = deleteText(` AND s.revision = $6 AND`+unused) + `,
+			` + unused + `,
+			EXISTS (SELECT FROM secrets s WHERE s.project = $1 AND s.id = $2 AND ` + alive("s", "$3") + `)`
+)
+
+// Delete implements secret.Store.
+func (db *DB) Delete(ctx context.Context, s secret.Secret, ev audit.Event) error {
+	record, err := ev.JSON()
+	if err != nil {
+		return fmt.Errorf("encode event: %w", err)
+	}
+	var gone bool
+	err = db.row(ctx, "secret_delete", deleteAnyText,
 		string(s.Project), string(s.ID), ev.At, ev.ID, string(record)).Scan(&gone)
 	if err != nil {
 		return fmt.Errorf("delete secret: %w", err)
@@ -199,4 +213,26 @@ func (db *DB) Delete(ctx context.Context, s secret.Secret, ev audit.Event) error
 		return secret.ErrNotFound
 	}
 	return nil
+}
+
+// DeleteUnused implements secret.Store.
+func (db *DB) DeleteUnused(ctx context.Context, s secret.Secret, ev audit.Event) error {
+	record, err := ev.JSON()
+	if err != nil {
+		return fmt.Errorf("encode event: %w", err)
+	}
+	var gone, unused, found bool
+	err = db.row(ctx, "secret_delete_unused", deleteUnusedText,
+		string(s.Project), string(s.ID), ev.At, ev.ID, string(record), s.Revision).Scan(&gone, &unused, &found)
+	switch {
+	case err != nil:
+		return fmt.Errorf("delete secret: %w", err)
+	case gone:
+		return nil
+	case !found:
+		return secret.ErrNotFound
+	case !unused:
+		return secret.ErrInUse
+	}
+	return secret.ErrStale
 }

@@ -65,6 +65,30 @@ func TestRoundTrips(t *testing.T) {
 		}},
 		{"ChangeMetadatum", 1, func() error { return w.db.ChangeMetadatum(ctx, s, secret.Metadatum{Key: "b"}, w.event()) }},
 		{"RemoveMetadatum", 1, func() error { n--; return w.db.RemoveMetadatum(ctx, s, fmt.Sprint(n+1), w.event()) }},
+		{"Find with consumers", 1, func() error {
+			_, err := w.db.Find(ctx, secret.Anywhere(s.ID), secret.Want{Consumers: true}, now)
+			return err
+		}},
+		{"Register", 1, func() error {
+			n++
+			c := secret.Consumer{ID: secret.ConsumerID(uuid.NewString()), Use: secret.Use{Service: fmt.Sprint(n)}, CreatedAt: now, UpdatedAt: now}
+			_, err := w.db.Register(ctx, s, c, w.event())
+			s.Revision++
+			return err
+		}},
+		{"Consumers past the end", 1, func() error { _, _, err := w.db.Consumers(ctx, s, 2, 1000); return err }},
+		{"Unregister", 1, func() error {
+			n--
+			return w.db.Unregister(ctx, s, secret.Use{Service: fmt.Sprint(n + 1)}, w.project, w.event())
+		}},
+		{"ListShared", 1, func() error {
+			_, _, err := w.db.ListShared(ctx, "u", "", secret.Query{Limit: 2}, now)
+			return err
+		}},
+		{"List with consumers", 2, func() error {
+			_, _, err := w.db.List(ctx, w.project, secret.Query{Limit: 2, Consumers: true}, now)
+			return err
+		}},
 		{"List", 1, func() error {
 			_, _, err := w.db.List(ctx, w.project, secret.Query{Limit: 2}, now)
 			return err

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/lib/pq"
+
 	"github.com/strongroom-kms/strongroom/auth"
 	"github.com/strongroom-kms/strongroom/kek/envelope"
 	"github.com/strongroom-kms/strongroom/policy"
@@ -48,7 +50,8 @@ func secretColumns(handle string) string {
 		s.auto_rotation, s.rotation_period, s.rotation_config, s.rotation_func_urn, s.rotated_at, s.rotate_at,
 		s.event, s.enterprise_project, s.created_at, s.updated_at,
 		s.latest, s.latest_at, s.current_version, s.current_since, s.previous_version, s.previous_since,
-		s.content_type, s.revision`
+		s.content_type, s.revision,
+		s.acl_private, s.acl_readers, s.acl_created_at, s.acl_updated_at`
 }
 
 // secretRow is a secret on its way out of the database.
@@ -61,6 +64,9 @@ type secretRow struct {
 	name, algorithm, mode                     sql.NullString
 	bitLength                                 sql.NullInt64
 	id, project, creator, state               string
+	private                                   sql.NullBool
+	readers                                   pq.StringArray
+	aclCreated, aclUpdated                    sql.NullTime
 }
 
 func (r *secretRow) dest() []any {
@@ -73,6 +79,7 @@ func (r *secretRow) dest() []any {
 		&r.event, &s.EnterpriseProject, &s.CreatedAt, &s.UpdatedAt,
 		&s.Latest, &r.latestAt, &s.Current.Version, &r.currentSince, &s.Previous.Version, &r.previousSince,
 		&s.ContentType, &s.Revision,
+		&r.private, &r.readers, &r.aclCreated, &r.aclUpdated,
 	}
 }
 
@@ -95,6 +102,12 @@ func (r *secretRow) take() secret.Secret {
 	s.CreatedAt, s.UpdatedAt = s.CreatedAt.UTC(), s.UpdatedAt.UTC()
 	s.LatestAt = orZero(r.latestAt)
 	s.Current.Since, s.Previous.Since = orZero(r.currentSince), orZero(r.previousSince)
+	if r.private.Valid {
+		s.ACL = &secret.ACL{
+			Private: r.private.Bool, Readers: readers(r.readers),
+			CreatedAt: orZero(r.aclCreated), UpdatedAt: orZero(r.aclUpdated),
+		}
+	}
 	return s
 }
 
@@ -149,10 +162,11 @@ func nullable[T any](p *T) any {
 const changing = `state, description, master_key, delete_at,
 	auto_rotation, rotation_period, rotation_config, rotation_func_urn, rotated_at, rotate_at,
 	event, enterprise_project, updated_at,
-	latest, latest_at, current_version, current_since, previous_version, previous_since, content_type`
+	latest, latest_at, current_version, current_since, previous_version, previous_since, content_type,
+	acl_private, acl_readers, acl_created_at, acl_updated_at`
 
 func changed(s secret.Secret) []any {
-	return []any{
+	return append([]any{
 		string(s.State), s.Description, null(string(s.Key)), nullable(s.DeleteAt),
 		s.Rotation.Auto, s.Rotation.Period, s.Rotation.Config, s.Rotation.FuncURN,
 		nullable(s.Rotation.Last), nullable(s.Rotation.Next),
@@ -160,7 +174,7 @@ func changed(s secret.Secret) []any {
 		int64(s.Latest), nullTime(s.LatestAt),
 		int64(s.Current.Version), nullTime(s.Current.Since), int64(s.Previous.Version), nullTime(s.Previous.Since),
 		s.ContentType,
-	}
+	}, aclValues(s.ACL)...)
 }
 
 // fixed are the columns that never change, and fixedValues their values.

@@ -22,6 +22,8 @@
 //	create.go      storing one, and the lock that keeps a KEK while that happens
 //	apply.go       changing and deleting one
 //	metadata.go    its user metadata
+//	acl.go         its ACL, and what is shared with one user
+//	consumers.go   who needs it
 //	list.go        Barbican's pages; named.go has CSMS's, and what a handle means
 //	containers.go  containers: made, found, listed, deleted; container_rows.go
 //	               has their columns, container_entries.go what is in them

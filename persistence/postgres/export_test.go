@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/strongroom-kms/strongroom/auth"
 	"github.com/strongroom-kms/strongroom/container"
 	"github.com/strongroom-kms/strongroom/secret"
 )
@@ -37,11 +38,24 @@ func Texts() map[string]string {
 	for shape, text := range applyTexts {
 		texts[fmt.Sprintf("apply %+v", shape)] = text
 	}
+	for name, text := range map[string]string{
+		"register": registerText, "unregister": unregisterText, "consumers": consumersPageText, "consumers of a page": listConsumersText,
+		"delete": deleteAnyText, "delete unused": deleteUnusedText,
+	} {
+		texts[name] = text
+	}
 	for name, q := range map[string]secret.Query{
 		"list": {Limit: 10}, "list by name": {Limit: 10, Name: "a%"},
 		"list backwards": {Limit: 10, Sort: []secret.Order{{By: secret.ByCreated, Descending: true}}},
 	} {
-		_, page, err := listBuilders("p", q, time.Now())
+		_, page, err := listBuilders(q, ofProject("p", time.Now()))
+		if err != nil {
+			panic(err)
+		}
+		texts[name], _ = page.Build()
+	}
+	for name, p := range map[string]auth.ProjectID{"list shared": "", "list shared within": "p"} {
+		_, page, err := listBuilders(secret.Query{Limit: 10}, sharedWith("u", p, time.Now()))
 		if err != nil {
 			panic(err)
 		}

@@ -38,9 +38,9 @@ const (
 
 // findShape names one statement of Find.
 type findShape struct {
-	handle             handleKind
-	version            versionKind
-	versions, metadata bool
+	handle                        handleKind
+	version                       versionKind
+	versions, metadata, consumers bool
 }
 
 // findTexts has the statement of each shape, made once: the text is what a
@@ -49,11 +49,9 @@ var findTexts = func() map[findShape]string {
 	texts := map[findShape]string{}
 	for h := anywhere; h <= named; h++ {
 		for v := noVersion; v <= previous; v++ {
-			for _, versions := range []bool{false, true} {
-				for _, metadata := range []bool{false, true} {
-					shape := findShape{h, v, versions, metadata}
-					texts[shape] = shape.text()
-				}
+			for bits := range 1 << 3 {
+				shape := findShape{h, v, bits&1 != 0, bits&2 != 0, bits&4 != 0}
+				texts[shape] = shape.text()
 			}
 		}
 	}
@@ -120,6 +118,10 @@ func (f findShape) text() string {
 			(SELECT json_object_agg(d.key, d.value) FROM secret_metadata d
 			 WHERE d.project = s.project AND d.secret = s.id)`
 	}
+	if f.consumers {
+		text += `,
+			` + consumersOf
+	}
 	text += from[f.handle]
 	if f.version != noVersion {
 		text += `
@@ -153,7 +155,7 @@ func (db *DB) Find(ctx context.Context, h secret.Handle, want secret.Want, now t
 // findArgs says which statement finds h and with which arguments; ok is false
 // where h cannot name anything.
 func findArgs(h secret.Handle, want secret.Want, now time.Time) (shape findShape, args []any, ok bool) {
-	shape = findShape{versions: want.Versions, metadata: want.Metadata}
+	shape = findShape{versions: want.Versions, metadata: want.Metadata, consumers: want.Consumers}
 	switch {
 	case h.ID != "" && !isUUID(string(h.ID)), h.ID == "" && h.Project == "":
 		return shape, nil, false
@@ -202,12 +204,12 @@ func isUUID(text string) bool {
 // findRow is the one row that Find reads.
 type findRow struct {
 	secretRow
-	number, format             sql.NullInt64
-	contentType, kek, key      sql.NullString
-	created, expires           sql.NullTime
-	wrappedDEK, body, canary   []byte
-	isDefault, usable          sql.NullBool
-	versions, stages, metadata []byte
+	number, format                        sql.NullInt64
+	contentType, kek, key                 sql.NullString
+	created, expires                      sql.NullTime
+	wrappedDEK, body, canary              []byte
+	isDefault, usable                     sql.NullBool
+	versions, stages, metadata, consumers []byte
 }
 
 func (r *findRow) dest(shape findShape) []any {
@@ -221,6 +223,9 @@ func (r *findRow) dest(shape findShape) []any {
 	}
 	if shape.metadata {
 		dest = append(dest, &r.metadata)
+	}
+	if shape.consumers {
+		dest = append(dest, &r.consumers)
 	}
 	return dest
 }
@@ -253,6 +258,12 @@ func (r *findRow) take(shape findShape) (secret.Found, error) {
 	if shape.metadata {
 		f.Metadata = map[string]string{}
 		if err := readJSON(r.metadata, &f.Metadata); err != nil {
+			return f, err
+		}
+	}
+	if shape.consumers {
+		var err error
+		if f.Secret.Consumers, err = readConsumers(r.consumers); err != nil {
 			return f, err
 		}
 	}

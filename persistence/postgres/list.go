@@ -33,14 +33,24 @@ var comparisons = map[secret.Comparison]string{
 // List implements secret.Store. Each row of the page carries the count; a page
 // past the end has no row, and only then a second statement counts.
 func (db *DB) List(ctx context.Context, p auth.ProjectID, q secret.Query, now time.Time) ([]secret.Secret, int, error) {
-	count, page, err := listBuilders(p, q, now)
+	count, page, err := listBuilders(q, ofProject(p, now))
 	if err != nil {
 		return nil, 0, err
 	}
+	found, total, err := db.list(ctx, "secret_list", count, page, q)
+	if err != nil {
+		return nil, 0, fmt.Errorf("list secrets: %w", err)
+	}
+	return found, total, nil
+}
+
+// list reads a page, its count, and what q wants beside it. name is for
+// metrics.
+func (db *DB) list(ctx context.Context, name string, count, page *sqlbuilder.SelectBuilder, q secret.Query) ([]secret.Secret, int, error) {
 	var found []secret.Secret
 	var total int
 	text, args := page.Build()
-	err = db.query(ctx, "secret_list", text, args, func(scan func(...any) error) error {
+	err := db.query(ctx, name, text, args, func(scan func(...any) error) error {
 		var r secretRow
 		if err := scan(append([]any{&total}, r.dest()...)...); err != nil {
 			return err
@@ -52,20 +62,31 @@ func (db *DB) List(ctx context.Context, p auth.ProjectID, q secret.Query, now ti
 		text, args = count.Build()
 		err = db.row(ctx, "secret_count", text, args...).Scan(&total)
 	}
-	if err != nil {
-		return nil, 0, fmt.Errorf("list secrets: %w", err)
+	if err == nil && q.Consumers {
+		err = db.addConsumers(ctx, found)
 	}
-	return found, total, nil
+	return found, total, err
+}
+
+// scope adds where a list looks.
+type scope func(*sqlbuilder.SelectBuilder)
+
+// ofProject are the secrets of one project.
+func ofProject(p auth.ProjectID, now time.Time) scope {
+	return func(b *sqlbuilder.SelectBuilder) {
+		b.Where(b.Equal("s.project", string(p)), listed("s", b.Var(now)))
+	}
 }
 
 // listBuilders returns the statement that counts and the one that reads the
 // page.
-func listBuilders(p auth.ProjectID, q secret.Query, now time.Time) (count, page *sqlbuilder.SelectBuilder, err error) {
+func listBuilders(q secret.Query, look scope) (count, page *sqlbuilder.SelectBuilder, err error) {
 	count = sqlbuilder.PostgreSQL.NewSelectBuilder().Select("count(*)").From("secrets s")
 	page = sqlbuilder.PostgreSQL.NewSelectBuilder()
 	page.Select("("+page.Var(count)+")", secretColumns(ownHandle)).From("secrets s")
 	for _, b := range []*sqlbuilder.SelectBuilder{count, page} {
-		if err := filter(b, p, q, now); err != nil {
+		look(b)
+		if err := filter(b, q); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -86,8 +107,7 @@ func listBuilders(p auth.ProjectID, q secret.Query, now time.Time) (count, page 
 
 // filter adds the conditions of q. Column names come from this file alone, and
 // values are arguments.
-func filter(b *sqlbuilder.SelectBuilder, p auth.ProjectID, q secret.Query, now time.Time) error {
-	b.Where(b.Equal("s.project", string(p)), listed("s", b.Var(now)))
+func filter(b *sqlbuilder.SelectBuilder, q secret.Query) error {
 	for _, f := range []struct{ column, pattern string }{
 		{"s.name", q.Name}, {"s.algorithm", q.Algorithm}, {"s.mode", q.Mode},
 	} {

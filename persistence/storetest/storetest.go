@@ -7,7 +7,8 @@
 //	finding.go     reading one secret; listing.go and naming.go many, in either
 //	               dialect's way
 //	writing.go     storing one; changing.go changing and deleting it;
-//	               describing.go its user metadata
+//	               describing.go its user metadata, sharing.go its ACL,
+//	               using.go its consumers
 //	keying.go      master keys, leases and KEKs
 //	racing.go      what holds when many do the same at once
 //	identity*.go   RunIdentity, of a realm's store
@@ -51,14 +52,14 @@ type Doors interface {
 	DestroyMasterKey(project string, id envelope.MasterKey) error
 	AddEvent(project, name string) error
 	// Rows counts a project's rows by table: secrets, secret_directory,
-	// secret_versions, secret_stages, secret_metadata, audit_events. Empty
-	// tables may be missing.
+	// secret_versions, secret_stages, secret_metadata, secret_consumers,
+	// audit_events. Empty tables may be missing.
 	Rows(project string) (map[string]int, error)
 }
 
 // Run exercises one implementation. open returns an empty store.
 func Run(t *testing.T, open func(t *testing.T) Store) {
-	for _, suite := range []map[string]func(*bench){finding, writing, changing, describing, listing, naming, keying, racing} {
+	for _, suite := range []map[string]func(*bench){finding, writing, changing, describing, sharing, using, listing, naming, keying, racing} {
 		for name, test := range suite {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
