@@ -19,7 +19,7 @@ const (
 	Success Outcome = "success"
 	Denied  Outcome = "denied"  // the policy said no
 	Missing Outcome = "missing" // no such target, or not visible to the caller
-	Refused Outcome = "refused" // allowed, but the target's state forbids it
+	Refused Outcome = "refused" // allowed, but the target's state or a quota forbids it
 )
 
 // Event is one line of the record. It holds no payload, no key and no access

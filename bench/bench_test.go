@@ -25,6 +25,7 @@ import (
 	"github.com/strongroom-kms/strongroom/persistence/pgtest"
 	"github.com/strongroom-kms/strongroom/persistence/postgres"
 	"github.com/strongroom-kms/strongroom/policy/cedar"
+	"github.com/strongroom-kms/strongroom/quota"
 	"github.com/strongroom-kms/strongroom/secret"
 	"github.com/strongroom-kms/strongroom/softhsm/softhsmtest"
 )
@@ -64,6 +65,10 @@ func open(b *testing.B) fixture {
 			NewID:      func() secret.ID { return secret.ID(uuid.NewString()) },
 			NewEventID: func() string { return uuid.Must(uuid.NewV7()).String() },
 			Now:        time.Now,
+		}),
+		Quotas: quota.NewService(quota.Deps{
+			Store: f.db, Judge: judge, Recorder: records,
+			NewEventID: func() string { return uuid.Must(uuid.NewV7()).String() }, Now: time.Now,
 		}),
 		Identity: anyone{},
 		Log:      zap.NewNop(),

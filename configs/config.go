@@ -112,6 +112,16 @@ type Barbican struct {
 	DefaultPage      int    `yaml:"default_page"`
 	MaxPage          int    `yaml:"max_page"`
 	NoAuth           bool   `yaml:"no_auth"`
+	Quotas           Quotas `yaml:"quotas"`
+}
+
+// Quotas are how many of each a project may have that has no limits of its
+// own. Negative ones do not limit.
+type Quotas struct {
+	Secrets    int64 `yaml:"secrets"`
+	Orders     int64 `yaml:"orders"`
+	Containers int64 `yaml:"containers"`
+	Consumers  int64 `yaml:"consumers"`
 }
 
 // CSMS has the limits and choices of the CSMS dialect.

@@ -30,6 +30,7 @@ import (
 	"github.com/strongroom-kms/strongroom/persistence/postgres"
 	"github.com/strongroom-kms/strongroom/policy"
 	"github.com/strongroom-kms/strongroom/policy/cedar"
+	"github.com/strongroom-kms/strongroom/quota"
 	"github.com/strongroom-kms/strongroom/secret"
 	"github.com/strongroom-kms/strongroom/sensitive"
 	"github.com/strongroom-kms/strongroom/softhsm/softhsmtest"
@@ -82,13 +83,14 @@ func newCounted(t *testing.T) *counted {
 		NewID:      func() secret.ID { return secret.ID(uuid.NewString()) },
 		NewEventID: newEventID, Now: time.Now,
 	})
+	quotas := quota.NewService(quota.Deps{Store: c.db, Judge: judge, Recorder: records, NewEventID: newEventID, Now: time.Now})
 	users := realm.NewService(realm.Deps{
 		Store: c.db, Sealer: sealer, Judge: judge, Recorder: records, Passwords: passwords,
 		NewID:      func() string { return strings.ReplaceAll(uuid.NewString(), "-", "") },
 		NewEventID: newEventID, Now: frozen,
 	})
 	project := c.logIn(t, users)
-	c.barbican = mount(t, &barbican.API{Secrets: secrets, Identity: users, Healthy: c.db.Ready, Log: log}) + "/v1/secrets"
+	c.barbican = mount(t, &barbican.API{Secrets: secrets, Quotas: quotas, Identity: users, Healthy: c.db.Ready, Log: log}) + "/v1/secrets"
 	c.csms = mount(t, &csms.API{
 		Secrets: secrets, Identity: users, Log: log,
 		Signatures: &aksk.Verifier{Keys: users, Now: frozen, Skew: 15 * time.Minute, MaxBody: 1 << 20},

@@ -11,6 +11,7 @@ import (
 	"github.com/strongroom-kms/strongroom/gate"
 	"github.com/strongroom-kms/strongroom/kek/envelope"
 	"github.com/strongroom-kms/strongroom/policy"
+	"github.com/strongroom-kms/strongroom/quota"
 	"github.com/strongroom-kms/strongroom/sensitive"
 )
 
@@ -39,7 +40,7 @@ func (s *Service) Create(ctx context.Context, who auth.Principal, in New) (Secre
 	}
 	ev.Target = audit.Target{Kind: "secret", Project: string(sec.Project), ID: string(sec.ID), Name: sec.target().Name}
 	if in.ContentType == "" {
-		return sec, s.deps.Store.Create(ctx, sec, nil, ev)
+		return sec, s.store(ctx, sec, nil, ev)
 	}
 	under := in.Key
 	if under == "" {
@@ -60,13 +61,23 @@ func (s *Service) Create(ctx context.Context, who auth.Principal, in New) (Secre
 		}
 		v.CreatedAt = sec.CreatedAt
 		first := sec.holding(v)
-		err = s.deps.Store.Create(ctx, first, &v, ev)
+		err = s.store(ctx, first, &v, ev)
 		if !errors.Is(err, envelope.ErrKEKGone) {
 			return first, err
 		}
 		s.deps.Sealer.Forget(string(sec.Project), under, v.Sealed.KEK.ID)
 	}
 	return Secret{}, envelope.ErrKEKGone
+}
+
+// store writes a new secret. That there was no room for it is on record before
+// the caller hears of it.
+func (s *Service) store(ctx context.Context, sec Secret, v *Version, ev audit.Event) error {
+	err := s.deps.Store.Create(ctx, sec, v, ev)
+	if errors.Is(err, quota.ErrReached) {
+		return s.gate.Refuse(ctx, ev.As(audit.Refused), err)
+	}
+	return err
 }
 
 // draft is the secret before its first version.

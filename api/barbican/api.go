@@ -14,13 +14,15 @@ import (
 
 	"github.com/strongroom-kms/strongroom/api/wire"
 	"github.com/strongroom-kms/strongroom/auth"
+	"github.com/strongroom-kms/strongroom/quota"
 	"github.com/strongroom-kms/strongroom/secret"
 )
 
-// API is the Key Manager API. Secrets and Log are required, and Identity
+// API is the Key Manager API. Services and Log are required, and Identity
 // unless NoAuth is set; nothing may be changed after Mount.
 type API struct {
 	Secrets  *secret.Service
+	Quotas   *quota.Service
 	Identity Identity
 	// NoAuth believes what X-Project-Id, X-User-Id and X-Roles say (§3.2). For
 	// development only.
@@ -71,7 +73,7 @@ type route struct {
 func (a *API) routes() []route {
 	body := a.Limits.MaxBody
 	upload := max(a.Limits.MaxPayload, a.Limits.MaxPayloadTenant)
-	return []route{
+	all := []route{
 		{"GET", "/v1/secrets/{id}", 0, a.getSecret},
 		{"PUT", "/v1/secrets/{id}", upload, a.putPayload},
 		{"DELETE", "/v1/secrets/{id}", 0, a.deleteSecret},
@@ -86,6 +88,9 @@ func (a *API) routes() []route {
 		{"DELETE", "/v1/secrets/{id}/metadata/{key}", 0, a.deleteMetadatum},
 		{"GET", "/v1", 0, a.getVersion},
 	}
+	return slices.Concat(all,
+		a.quotaRoutes(),
+	)
 }
 
 // open is what needs no authentication.
@@ -100,7 +105,7 @@ func (a *API) open() []route {
 // nobody has a route. It panics on a missing dependency: that is a wiring
 // mistake, and the program must not start with it.
 func (a *API) Mount(r *mux.Router) {
-	if a.Secrets == nil || a.Log == nil || (a.Identity == nil && !a.NoAuth) {
+	if a.Secrets == nil || a.Quotas == nil || a.Log == nil || (a.Identity == nil && !a.NoAuth) {
 		panic("barbican.API: incomplete")
 	}
 	a.Limits = a.Limits.orDefaults()

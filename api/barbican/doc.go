@@ -29,4 +29,5 @@
 //	payload.go       payload out, payload in
 //	list.go          list
 //	metadata.go      user metadata
+//	quotas.go        quotas of the caller's project, and of any project
 package barbican

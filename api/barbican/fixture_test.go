@@ -29,6 +29,7 @@ import (
 	"github.com/strongroom-kms/strongroom/persistence/pgtest"
 	"github.com/strongroom-kms/strongroom/persistence/postgres"
 	"github.com/strongroom-kms/strongroom/policy/cedar"
+	"github.com/strongroom-kms/strongroom/quota"
 	"github.com/strongroom-kms/strongroom/secret"
 )
 
@@ -113,6 +114,7 @@ type world struct {
 	handler  http.Handler // the same server without a network
 	api      *barbican.API
 	secrets  *secret.Service
+	quotas   *quota.Service
 	db       *postgres.DB
 	token    *hsmtest.Memory
 	identity *identity
@@ -153,8 +155,12 @@ func newWorld(t testing.TB, change ...func(*barbican.API)) *world {
 		NewID:      func() secret.ID { return secret.ID(count(&ids, "00000000-0000-4000-8000-%012d")) },
 		NewEventID: func() string { return count(&events, "00000000-0000-7000-8000-%012d") },
 	})
+	w.quotas = quota.NewService(quota.Deps{
+		Store: w.db, Judge: judge(), Recorder: w.journal, Now: w.clock.now,
+		NewEventID: func() string { return count(&events, "00000000-0000-7000-8000-%012d") },
+	})
 	w.api = &barbican.API{
-		Secrets: w.secrets, Identity: w.identity, Host: base, AuthURL: "https://identity.test/v3",
+		Secrets: w.secrets, Quotas: w.quotas, Identity: w.identity, Host: base, AuthURL: "https://identity.test/v3",
 		Version: "1.2.3", Now: w.clock.now, Log: zap.New(core),
 	}
 	for _, c := range change {

@@ -263,9 +263,10 @@ func TestSlowUploadHoldsNobodyUp(t *testing.T) {
 func TestMountRefusesAnIncompleteAPI(t *testing.T) {
 	w := newWorld(t)
 	for name, api := range map[string]*barbican.API{
-		"no secrets":  {Identity: w.identity, Log: zap.NewNop()},
-		"no identity": {Secrets: w.secrets, Log: zap.NewNop()},
-		"no log":      {Secrets: w.secrets, Identity: w.identity},
+		"no secrets":  {Quotas: w.quotas, Identity: w.identity, Log: zap.NewNop()},
+		"no quotas":   {Secrets: w.secrets, Identity: w.identity, Log: zap.NewNop()},
+		"no identity": {Secrets: w.secrets, Quotas: w.quotas, Log: zap.NewNop()},
+		"no log":      {Secrets: w.secrets, Quotas: w.quotas, Identity: w.identity},
 	} {
 		func() {
 			defer func() {

@@ -8,6 +8,7 @@ import (
 	"github.com/strongroom-kms/strongroom/api/wire"
 	"github.com/strongroom-kms/strongroom/fault"
 	"github.com/strongroom-kms/strongroom/kek/envelope"
+	"github.com/strongroom-kms/strongroom/quota"
 	"github.com/strongroom-kms/strongroom/secret"
 )
 
@@ -63,6 +64,7 @@ var sentinels = []struct {
 	{secret.ErrPendingDelete, answer{http.StatusBadRequest, "CSMS.0103"}},
 	{secret.ErrBuiltInStage, answer{http.StatusBadRequest, "CSMS.0105"}},
 	{secret.ErrManyStages, answer{http.StatusBadRequest, "CSMS.0203"}},
+	{quota.ErrReached, answer{http.StatusBadRequest, "CSMS.0202"}},
 	{secret.ErrNoEvent, answer{http.StatusBadRequest, "CSMS.0005"}},
 	{secret.ErrTooLarge, answer{http.StatusBadRequest, "CSMS.0002"}},
 	{envelope.ErrNoMasterKey, answer{http.StatusBadRequest, "CSMS.0401"}},

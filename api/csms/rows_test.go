@@ -13,7 +13,6 @@ import (
 var elsewhere = map[string]string{
 	"CSMS-003": "conformance/huawei: the vendor's own SDK",
 	"CSMS-029": "later: master keys that are not symmetric come with the KMS API",
-	"CSMS-048": "later: quotas",
 	"CSMS-077": "later: scheduled deletion",
 	"CSMS-078": "later: scheduled deletion",
 	"CSMS-079": "later: scheduled deletion",

@@ -85,6 +85,7 @@ func (p *parts) keyManager(log *zap.Logger) *barbican.API {
 	}
 	return &barbican.API{
 		Secrets:  p.secrets,
+		Quotas:   p.quotas,
 		Identity: p.realm,
 		NoAuth:   p.cfg.Barbican.NoAuth,
 		Host:     p.cfg.Barbican.HostHref,

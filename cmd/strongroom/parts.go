@@ -29,6 +29,7 @@ import (
 	"github.com/strongroom-kms/strongroom/persistence/postgres"
 	"github.com/strongroom-kms/strongroom/policy"
 	"github.com/strongroom-kms/strongroom/policy/cedar"
+	"github.com/strongroom-kms/strongroom/quota"
 	"github.com/strongroom-kms/strongroom/secret"
 	"github.com/strongroom-kms/strongroom/telemetry"
 )
@@ -47,6 +48,7 @@ type parts struct {
 	judge    *cedar.Judge
 	sealer   *kek.Sealer
 	secrets  *secret.Service
+	quotas   *quota.Service
 	realm    *realm.Service
 	verifier *aksk.Verifier
 
@@ -105,6 +107,7 @@ func (p *parts) openDatabase(ctx context.Context) error {
 		MaxIdle:          p.cfg.Database.MaxIdle,
 		StatementTimeout: p.cfg.Database.StatementTimeout,
 		ConnectTimeout:   p.cfg.Database.ConnectTimeout,
+		Quotas:           defaultQuotas(p.cfg.Barbican.Quotas),
 		Observe: func(name string, took time.Duration, err error) {
 			class := ""
 			if err != nil {
@@ -206,6 +209,14 @@ func (p *parts) buildServices() error {
 		Now:        time.Now,
 		StrictKeys: p.cfg.CSMS.UnknownKey == "strict",
 	})
+	p.quotas = quota.NewService(quota.Deps{
+		Store:      p.db,
+		Judge:      p.judge,
+		Recorder:   p.records,
+		NewEventID: newEventID,
+		Now:        time.Now,
+		Defaults:   defaultQuotas(p.cfg.Barbican.Quotas),
+	})
 	p.realm = realm.NewService(realm.Deps{
 		Store:      p.db,
 		Sealer:     p.sealer,
@@ -237,6 +248,14 @@ func (p *parts) recordDefaultKey(ctx context.Context, mk kek.NewMasterKey) error
 	who := auth.Principal{UserName: "strongroom", Project: auth.ProjectID(mk.Project), Method: auth.ByOperator, Family: policy.Operator}
 	target := policy.Target{Kind: "key", Project: mk.Project, ID: string(mk.ID), Name: mk.Alias}
 	return p.records.Record(ctx, audit.New(uuid.Must(uuid.NewV7()).String(), time.Now(), who, policy.KeyCreate, target, policy.Decision{Allowed: true}))
+}
+
+// defaultQuotas is what the configuration says of projects without limits of
+// their own.
+func defaultQuotas(c configs.Quotas) quota.Limits {
+	return quota.Limits{
+		quota.Secrets: c.Secrets, quota.Orders: c.Orders, quota.Containers: c.Containers, quota.Consumers: c.Consumers,
+	}
 }
 
 // newHexID is an identifier as Keystone makes them: 32 hex digits.

@@ -27,6 +27,7 @@ import (
 	"github.com/strongroom-kms/strongroom/kek"
 	"github.com/strongroom-kms/strongroom/kek/envelope"
 	"github.com/strongroom-kms/strongroom/policy"
+	"github.com/strongroom-kms/strongroom/quota"
 	"github.com/strongroom-kms/strongroom/secret"
 )
 
@@ -38,6 +39,10 @@ var (
 // Store keeps everything in maps behind one lock. The zero value is empty and
 // ready; it must not be copied.
 type Store struct {
+	// Quotas are the operator's defaults, and here those of every project. They
+	// are set before first use.
+	Quotas quota.Limits
+
 	mu         sync.Mutex
 	secrets    map[place]*record
 	projects   map[secret.ID]auth.ProjectID
@@ -109,6 +114,9 @@ func (st *Store) Create(ctx context.Context, s secret.Secret, v *secret.Version,
 			st.remove(other.secret)
 		}
 	}
+	if most := st.Quotas.Of(quota.Secrets); most >= 0 && st.having(s.Project, s.CreatedAt) >= most {
+		return quota.Reached(quota.Secrets)
+	}
 	if _, ok := st.projects[s.ID]; ok {
 		return fault.New(fault.Internal, "a secret has that UUID")
 	}
@@ -124,6 +132,16 @@ func (st *Store) Create(ctx context.Context, s secret.Secret, v *secret.Version,
 	st.projects[s.ID] = s.Project
 	st.log = append(st.log, ev)
 	return nil
+}
+
+// having counts the secrets that a project has at a moment.
+func (st *Store) having(p auth.ProjectID, now time.Time) (n int64) {
+	for _, r := range st.secrets {
+		if r.secret.Project == p && alive(r.secret, now) {
+			n++
+		}
+	}
+	return n
 }
 
 // check is what a database does with a caller that left.

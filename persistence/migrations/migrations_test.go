@@ -147,7 +147,7 @@ func TestStatusTellsWhatIsMissing(t *testing.T) {
 func describe(t *testing.T, db *sql.DB) string {
 	t.Helper()
 	var b strings.Builder
-	b.WriteString("-- The tables as the migrations leave them. Written by their test; do not edit.\n")
+	b.WriteString("-- The tables and functions as the migrations leave them. Written by their test; do not edit.\n")
 	for _, table := range strs(t, db, `
 		SELECT c.relname FROM pg_class c
 		WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r'
@@ -178,6 +178,10 @@ func describe(t *testing.T, db *sql.DB) string {
 			ORDER BY i.indexrelid::regclass::text`, table) {
 			b.WriteString(index + ";\n")
 		}
+	}
+	for _, function := range strs(t, db, `
+		SELECT pg_get_functiondef(p.oid) FROM pg_proc p WHERE p.pronamespace = 'public'::regnamespace ORDER BY p.proname`) {
+		b.WriteString("\n" + strings.TrimSpace(function) + ";\n")
 	}
 	return b.String()
 }

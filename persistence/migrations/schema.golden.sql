@@ -1,4 +1,4 @@
--- The tables as the migrations leave them. Written by their test; do not edit.
+-- The tables and functions as the migrations leave them. Written by their test; do not edit.
 
 CREATE TABLE access_key_directory (
     id text COLLATE "C" NOT NULL,
@@ -90,6 +90,7 @@ CREATE TABLE container_consumers (
     CONSTRAINT container_consumers_pair UNIQUE (project, container, name, url),
     CONSTRAINT container_consumers_container FOREIGN KEY (project, container) REFERENCES containers(project, id) ON DELETE CASCADE
 );
+CREATE INDEX container_consumers_by_registrar ON public.container_consumers USING btree (registrar);
 
 CREATE TABLE container_directory (
     id uuid NOT NULL,
@@ -194,6 +195,19 @@ CREATE TABLE master_keys (
 );
 CREATE UNIQUE INDEX master_keys_one_default ON public.master_keys USING btree (project) WHERE is_default;
 
+CREATE TABLE project_quotas (
+    project text COLLATE "C" NOT NULL,
+    secrets bigint,
+    orders bigint,
+    containers bigint,
+    consumers bigint,
+    cas bigint,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    CONSTRAINT project_quotas_pkey PRIMARY KEY (project)
+);
+CREATE INDEX project_quotas_by_creation ON public.project_quotas USING btree (created_at, project);
+
 CREATE TABLE projects (
     id text COLLATE "C" NOT NULL,
     name text COLLATE "C" NOT NULL,
@@ -205,6 +219,12 @@ CREATE TABLE projects (
     CONSTRAINT projects_pkey PRIMARY KEY (id)
 );
 CREATE UNIQUE INDEX projects_name ON public.projects USING btree (name) WHERE (NOT is_domain);
+
+CREATE TABLE quota_turns (
+    project text COLLATE "C" NOT NULL,
+    resource text COLLATE "C" NOT NULL,
+    CONSTRAINT quota_turns_pkey PRIMARY KEY (project, resource)
+);
 
 CREATE TABLE role_assignments (
     project text COLLATE "C" NOT NULL,
@@ -379,3 +399,44 @@ CREATE TABLE users (
     CONSTRAINT users_default_project FOREIGN KEY (default_project) REFERENCES projects(id) ON DELETE SET NULL
 );
 CREATE INDEX users_by_default_project ON public.users USING btree (default_project);
+
+CREATE OR REPLACE FUNCTION public.quota_room(project_ text, resource_ text, limit_ bigint, now_ timestamp with time zone)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    have bigint;
+BEGIN
+    IF limit_ < 0 THEN
+        RETURN true;
+    ELSIF limit_ = 0 THEN
+        RETURN false;
+    END IF;
+    PERFORM FROM quota_turns t WHERE t.project = project_ AND t.resource = resource_ FOR UPDATE;
+    IF NOT FOUND THEN
+        INSERT INTO quota_turns (project, resource) VALUES (project_, resource_) ON CONFLICT DO NOTHING;
+        PERFORM FROM quota_turns t WHERE t.project = project_ AND t.resource = resource_ FOR UPDATE;
+    END IF;
+    CASE resource_
+    WHEN 'secrets' THEN
+        SELECT count(*) INTO have FROM (
+            SELECT FROM secrets s
+            WHERE s.project = project_ AND s.revision >= 0
+              AND (s.expiration IS NULL OR s.expiration > now_) AND (s.delete_at IS NULL OR s.delete_at > now_)
+            LIMIT limit_) living;
+    WHEN 'containers' THEN
+        SELECT count(*) INTO have FROM (
+            SELECT FROM containers c WHERE c.project = project_ AND c.type <> '' LIMIT limit_) living;
+    WHEN 'orders' THEN
+        SELECT count(*) INTO have FROM (
+            SELECT FROM orders o WHERE o.project = project_ LIMIT limit_) living;
+    WHEN 'secret consumers' THEN
+        SELECT count(*) INTO have FROM (
+            SELECT FROM secret_consumers c WHERE c.registrar = project_ LIMIT limit_) living;
+    WHEN 'container consumers' THEN
+        SELECT count(*) INTO have FROM (
+            SELECT FROM container_consumers c WHERE c.registrar = project_ LIMIT limit_) living;
+    END CASE;
+    RETURN have < limit_;
+END
+$function$;

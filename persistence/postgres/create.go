@@ -8,6 +8,7 @@ import (
 	"github.com/strongroom-kms/strongroom/audit"
 	"github.com/strongroom-kms/strongroom/kek/envelope"
 	"github.com/strongroom-kms/strongroom/policy"
+	"github.com/strongroom-kms/strongroom/quota"
 	"github.com/strongroom-kms/strongroom/secret"
 )
 
@@ -25,12 +26,13 @@ func heldKEK(project, id string) string {
 		FOR KEY SHARE OF k`
 }
 
-// The parameters of Create: the secret's values first, then the event's, then
-// the version's.
+// The parameters of Create: the secret's values first, then the event's, the
+// operator's default for secrets, and the version's.
 var (
 	secretValues = columns(fixed) + columns(changing)
 	eventFrom    = secretValues + 1
-	versionFrom  = eventFrom + 3
+	limitAt      = eventFrom + 3
+	versionFrom  = limitAt + 1
 )
 
 const versionColumns = `number, kek, wrapped_dek, body, content_type, created_at, expires_at`
@@ -45,22 +47,24 @@ func versionValues(v secret.Version) []any {
 // createText stores a secret and createSealedText one with its first version.
 var (
 	createText = `
-		WITH s AS (
+		WITH ` + createRoom + `,
+		s AS (
 			INSERT INTO secrets (` + fixed + `, ` + changing + `)
-			VALUES (` + params(1, secretValues) + `)
+			SELECT ` + params(1, secretValues) + ` FROM room WHERE room.free
 			RETURNING project, id
 		),` + createRest
 	createSealedText = `
-		WITH kek AS (` + heldKEK("$1", params(versionFrom+1, 1)) + `),
+		WITH kek AS (` + heldKEK("$1", params(versionFrom+1, 1)) + `),` + createRoom + `,
 		s AS (
 			INSERT INTO secrets (` + fixed + `, ` + changing + `)
-			SELECT ` + params(1, secretValues) + ` FROM kek
+			SELECT ` + params(1, secretValues) + ` FROM kek, room WHERE room.free
 			RETURNING project, id
 		),
 		v AS (
 			INSERT INTO secret_versions (project, secret, ` + versionColumns + `)
 			SELECT project, id, ` + params(versionFrom, columns(versionColumns)) + ` FROM s
 		),` + createRest
+	createRoom = room(countedSecrets, "$1", params(limitAt, 1), params(eventFrom+1, 1))
 	createRest = `
 		directory AS (
 			INSERT INTO secret_directory (id, project)
@@ -70,7 +74,7 @@ var (
 			INSERT INTO audit_events (project, id, at, event)
 			SELECT project, ` + params(eventFrom, 3) + ` FROM s
 		)
-		SELECT EXISTS (SELECT FROM s)`
+		SELECT EXISTS (SELECT FROM s), (SELECT free FROM room)`
 )
 
 // Create implements secret.Store. One statement is one round trip and one
@@ -80,14 +84,14 @@ func (db *DB) Create(ctx context.Context, s secret.Secret, v *secret.Version, ev
 	if err != nil {
 		return fmt.Errorf("encode event: %w", err)
 	}
-	args := append(append(fixedValues(s), changed(s)...), ev.ID, ev.At, string(record))
+	args := append(append(fixedValues(s), changed(s)...), ev.ID, ev.At, string(record), db.limit(countedSecrets))
 	text := createText
 	if v != nil {
 		text, args = createSealedText, append(args, versionValues(*v)...)
 	}
 	for again := false; ; again = true {
-		var created bool
-		err = db.row(ctx, "secret_create", text, args...).Scan(&created)
+		var created, free bool
+		err = db.row(ctx, "secret_create", text, args...).Scan(&created, &free)
 		switch {
 		case violates(err, "secrets_name_in_project"):
 			if gone, err := db.removeNamesake(ctx, s); err != nil || !gone || again {
@@ -98,11 +102,33 @@ func (db *DB) Create(ctx context.Context, s secret.Secret, v *secret.Version, ev
 			return secret.ErrNoEvent
 		case err != nil:
 			return fmt.Errorf("create secret: %w", err)
+		case !free:
+			return db.fullFor(ctx, s)
 		case !created:
 			return envelope.ErrKEKGone
 		}
 		return nil
 	}
+}
+
+// fullFor says why there is no room for s: a name that is taken comes first
+// (csms.md §4.1.1).
+func (db *DB) fullFor(ctx context.Context, s secret.Secret) error {
+	if s.Family == policy.Huawei && s.Name != nil {
+		var taken bool
+		err := db.row(ctx, "secret_name_taken", `
+			SELECT EXISTS (
+				SELECT FROM secrets s
+				WHERE s.project = $1 AND s.name = $2 AND s.family = 'huawei' AND `+alive("s", "$3")+`)`,
+			string(s.Project), *s.Name, s.CreatedAt).Scan(&taken)
+		if err != nil {
+			return fmt.Errorf("look for the name: %w", err)
+		}
+		if taken {
+			return secret.ErrNameTaken
+		}
+	}
+	return quota.Reached(quota.Secrets)
 }
 
 func firstOf(err, otherwise error) error {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/strongroom-kms/strongroom/fault"
 	"github.com/strongroom-kms/strongroom/persistence/migrations"
+	"github.com/strongroom-kms/strongroom/quota"
 )
 
 // Config says which database, and how much of it may be used. Zero values
@@ -31,6 +32,9 @@ type Config struct {
 	StatementTimeout time.Duration
 	// ConnectTimeout bounds the making of one connection (5 s).
 	ConnectTimeout time.Duration
+	// Quotas are the operator's defaults, for projects without limits of their
+	// own. What is absent is unlimited.
+	Quotas quota.Limits
 	// Observe hears of each statement: its name, the time it took with the
 	// reading of its rows, and how it ended. May be nil.
 	Observe func(name string, took time.Duration, err error)
@@ -40,13 +44,14 @@ type Config struct {
 // well, the server's own answer comes first.
 const socketGrace = time.Second
 
-// DB is a pool of connections to one database. It implements secret.Store and
-// kek.Store, and may be used concurrently.
+// DB is a pool of connections to one database. It implements secret.Store,
+// kek.Store and the other stores of the domain, and may be used concurrently.
 type DB struct {
 	pool    *sql.DB
 	turns   chan struct{} // one place per connection, taken by who uses one
 	observe func(string, time.Duration, error)
 	trips   *atomic.Uint64
+	quotas  quota.Limits
 }
 
 // Open prepares a pool and asks the server for one connection, so that a wrong
@@ -63,7 +68,7 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 	pool.SetMaxIdleConns(cmp.Or(cfg.MaxIdle, most))
 	// Behind a balancer, connections must move to new servers some day.
 	pool.SetConnMaxLifetime(time.Hour)
-	db := &DB{pool: pool, turns: make(chan struct{}, most), observe: cfg.Observe, trips: c.trips}
+	db := &DB{pool: pool, turns: make(chan struct{}, most), observe: cfg.Observe, trips: c.trips, quotas: cfg.Quotas}
 	if db.observe == nil {
 		db.observe = func(string, time.Duration, error) {}
 	}
@@ -100,6 +105,8 @@ func newConnector(cfg Config) (*connector, error) {
 		// A statement whose caller hung up ends soon after.
 		"client_connection_check_interval": "1000",
 		"timezone":                         "UTC",
+		// A statement that waited for a row must see what that one's owner did.
+		"default_transaction_isolation": "read committed",
 		// Our statements are index lookups: planning each anew costs more than
 		// it could gain, and compiling them much more.
 		"plan_cache_mode": "force_generic_plan",

@@ -20,6 +20,8 @@
 //	columns.go     a secret's columns, in and out
 //	find.go        reading one secret
 //	create.go      storing one, and the lock that keeps a KEK while that happens
+//	room.go        whether a project's quota leaves room for one more
+//	quotas.go      what was set for projects
 //	apply.go       changing and deleting one
 //	metadata.go    its user metadata
 //	acl.go         its ACL, and what is shared with one user

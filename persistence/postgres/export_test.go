@@ -17,7 +17,7 @@ func Texts() map[string]string {
 	texts := map[string]string{
 		"create": createText, "create sealed": createSealedText,
 		"list named": listNamedAllText, "list named by event": listNamedEventText,
-		"add metadatum": addMetadatumText, "replace metadata": replaceMetadataText,
+		"change quota": changeQuotaText, "add metadatum": addMetadatumText, "replace metadata": replaceMetadataText,
 		"create container": createContainerText, "delete container": deleteContainerText,
 		"add entry": addEntryText, "remove entry": removeEntryText,
 	}

@@ -35,7 +35,7 @@ func (w *workload) looksAtPlans(t *testing.T) {
 	for i, name := range postgres.NamesOf(texts) {
 		plan := w.explain(t, "plan"+strconv.Itoa(i), texts[name])
 		for _, table := range []string{"secrets", "secret_versions", "secret_directory", "secret_stages", "secret_metadata",
-			"containers", "container_directory", "container_secrets", "container_consumers"} {
+			"containers", "container_directory", "container_secrets", "container_consumers", "project_quotas"} {
 			if strings.Contains(plan, "Seq Scan on "+table+" ") {
 				t.Errorf("%s reads all of %s:\n%s", name, table, plan)
 			}
