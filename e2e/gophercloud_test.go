@@ -8,19 +8,19 @@ import (
 	"github.com/gophercloud/gophercloud/v2"
 	"github.com/gophercloud/gophercloud/v2/openstack"
 	"github.com/gophercloud/gophercloud/v2/openstack/keymanager/v1/secrets"
+
+	"github.com/strongroom-kms/strongroom/e2e/devserver"
 )
 
-// What a Go program that uses gophercloud does, Terraform's provider among
-// them: create, read back, see no difference, change metadata, destroy.
-func TestGophercloud(t *testing.T) {
-	s := server(t)
-	ctx := t.Context()
-	provider, err := openstack.AuthenticatedClient(ctx, gophercloud.AuthOptions{
+// gopher is a client of the key manager, as one user.
+func gopher(t *testing.T, s *devserver.Server, user, password, project string) *gophercloud.ServiceClient {
+	t.Helper()
+	provider, err := openstack.AuthenticatedClient(t.Context(), gophercloud.AuthOptions{
 		IdentityEndpoint: s.Env["OS_AUTH_URL"],
-		Username:         s.Env["OS_USERNAME"],
-		Password:         s.Env["OS_PASSWORD"],
+		Username:         user,
+		Password:         password,
 		DomainName:       s.Env["OS_USER_DOMAIN_NAME"],
-		TenantName:       s.Env["OS_PROJECT_NAME"],
+		TenantName:       project,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -29,6 +29,17 @@ func TestGophercloud(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return client
+}
+
+// last is the UUID that a reference ends in.
+func last(ref string) string { return ref[len(ref)-36:] }
+
+// What a Go program that uses gophercloud does with secrets.
+func TestGophercloud(t *testing.T) {
+	s := server(t)
+	ctx := t.Context()
+	client := gopher(t, s, s.Env["OS_USERNAME"], s.Env["OS_PASSWORD"], s.Env["OS_PROJECT_NAME"])
 	expiration := time.Date(2040, 1, 2, 3, 4, 5, 0, time.UTC)
 	made, err := secrets.Create(ctx, client, secrets.CreateOpts{
 		Algorithm: "aes", BitLength: 256, Mode: "cbc", Name: "terraform", SecretType: secrets.SymmetricSecret,
@@ -38,7 +49,7 @@ func TestGophercloud(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	id := made.SecretRef[len(made.SecretRef)-36:]
+	id := last(made.SecretRef)
 
 	read, err := secrets.Get(ctx, client, id).Extract()
 	if err != nil {
@@ -86,7 +97,7 @@ func TestGophercloud(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	second := two.SecretRef[len(two.SecretRef)-36:]
+	second := last(two.SecretRef)
 	if err := secrets.Update(ctx, client, second, secrets.UpdateOpts{ContentType: "text/plain", Payload: "late"}).ExtractErr(); err != nil {
 		t.Fatal(err)
 	}

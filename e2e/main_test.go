@@ -171,6 +171,7 @@ func (a answer) json(t *testing.T, into any) {
 type client struct {
 	http.Client
 	token string
+	user  string // its id
 }
 
 // do sends one request; a body that is not a string is sent as JSON.
@@ -235,6 +236,15 @@ func as(t *testing.T, s *devserver.Server, user, password, project string) *clie
 		"scope": map[string]any{"project": map[string]any{"name": project, "domain": domain}},
 	}})
 	c.token = a.Header.Get("X-Subject-Token")
+	var said struct {
+		Token struct {
+			User struct {
+				ID string `json:"id"`
+			} `json:"user"`
+		} `json:"token"`
+	}
+	a.json(t, &said)
+	c.user = said.Token.User.ID
 	return c
 }
 
