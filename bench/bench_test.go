@@ -58,7 +58,7 @@ func open(b *testing.B) fixture {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { records.Close() })
-	sealer := kek.NewSealer(kek.Deps{Token: f.token, Store: f.db, NewID: uuid.NewString, Now: time.Now})
+	sealer := kek.NewSealer(kek.Deps{Tokens: kek.OneGroup(f.token), Store: f.db, NewID: uuid.NewString, Now: time.Now})
 	h := api.Handler(func() string { return "req-" + uuid.NewString() }, func(string, string, int, time.Duration) {}, &barbican.API{
 		Secrets: secret.NewService(secret.Deps{
 			Store: f.db, Sealer: sealer, Keys: sealer, Judge: judge, Recorder: records,

@@ -77,7 +77,7 @@ func newCounted(t *testing.T) *counted {
 	}
 	frozen := func() time.Time { return c.now }
 	newEventID := func() string { return uuid.Must(uuid.NewV7()).String() }
-	sealer := kek.NewSealer(kek.Deps{Token: c.token, Store: c.db, NewID: uuid.NewString, Now: time.Now})
+	sealer := kek.NewSealer(kek.Deps{Tokens: kek.OneGroup(c.token), Store: c.db, NewID: uuid.NewString, Now: time.Now})
 	secrets := secret.NewService(secret.Deps{
 		Store: c.db, Sealer: sealer, Keys: sealer, Judge: judge, Recorder: records,
 		NewID:      func() secret.ID { return secret.ID(uuid.NewString()) },

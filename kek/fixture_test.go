@@ -41,7 +41,7 @@ func newRoom(t *testing.T) *room {
 // test has altered them.
 func (r *room) node(tok kek.Token, st kek.Store) *kek.Sealer {
 	return kek.NewSealer(kek.Deps{
-		Token: tok, Store: st, NewID: uuid.NewString, Now: r.now.Now,
+		Tokens: kek.OneGroup(tok), Store: st, NewID: uuid.NewString, Now: r.now.Now,
 		OnSoftLimit: func(envelope.KEKID, int64) { r.soft.Add(1) },
 	})
 }

@@ -44,6 +44,7 @@ type Version struct {
 	Project   string
 	ID        envelope.KEKID
 	MasterKey envelope.MasterKey // UUID
+	Group     string             // of tokens that it is made in
 	Alias     string             // of the master key, for the label
 	Number    int                // from 1, per master key
 	State     State
@@ -68,8 +69,10 @@ type NewMasterKey struct {
 	ID          envelope.MasterKey // UUID; used where the alias is new
 	Alias       string             // unique in the project
 	Description string
-	Default     bool
-	CreatedAt   time.Time
+	// Default says that it shall be the project's default master key. Which one
+	// that is, its group tells; so the store chooses the alias.
+	Default   bool
+	CreatedAt time.Time
 }
 
 // ref is what the token needs to know of a KEK.

@@ -31,12 +31,11 @@ func (s *Sealer) take(ctx context.Context, project string, under envelope.Master
 		if k, ok := s.deps.leases.take(name); ok { // somebody was quicker
 			return k, nil
 		}
-		l, err := s.deps.Store.Lease(ctx, project, under, Block)
-		if errors.Is(err, envelope.ErrNoMasterKey) && under == envelope.Default {
-			if err = s.makeDefault(ctx, project); err == nil {
-				l, err = s.deps.Store.Lease(ctx, project, under, Block)
-			}
-		}
+		var l Lease
+		err := s.withDefault(ctx, project, under, func() (err error) {
+			l, err = s.deps.Store.Lease(ctx, project, under, Block)
+			return err
+		})
 		if err != nil {
 			return envelope.KEK{}, err
 		}
@@ -46,6 +45,23 @@ func (s *Sealer) take(ctx context.Context, project string, under envelope.Master
 		s.deps.leases.put(name, l.KEK, l.Wraps-1)
 		return l.KEK, nil
 	})
+}
+
+// moved reports whether a project's default master key is another one than that
+// of a KEK whose token did not answer, and forgets the KEK then: a project whose
+// token is away is one that may well be given another, and until its lease ends
+// this node would not look. Finding out leases nothing, or an hour of failures
+// would use up a KEK.
+func (s *Sealer) moved(ctx context.Context, project string, under envelope.MasterKey, k envelope.KEK) bool {
+	if under != envelope.Default || k.ID == "" || ctx.Err() != nil {
+		return false
+	}
+	now, err := s.deps.Store.Resolve(ctx, project, under)
+	if err == nil && now == k.MasterKey || err != nil && !errors.Is(err, envelope.ErrNoMasterKey) {
+		return false
+	}
+	s.Forget(project, under, k.ID)
+	return true
 }
 
 // Forget drops what is remembered of a master key's active KEK, if it still is

@@ -20,7 +20,7 @@ func (s *Sealer) makeDefault(ctx context.Context, project string) error {
 	return s.MakeMasterKey(ctx, NewMasterKey{
 		Project:     project,
 		ID:          envelope.MasterKey(s.deps.NewID()),
-		Alias:       string(envelope.Default),
+		Alias:       string(envelope.Default), // or the store's choice
 		Description: "default master key, made on first use",
 		Default:     true,
 	})
@@ -40,13 +40,28 @@ func (s *Sealer) Make(ctx context.Context, project string, id envelope.MasterKey
 // Resolve returns the UUID of a project's master key that may protect
 // something new. The default one is made where it is missing.
 func (s *Sealer) Resolve(ctx context.Context, project string, name envelope.MasterKey) (envelope.MasterKey, error) {
-	id, err := s.deps.Store.Resolve(ctx, project, name)
-	if errors.Is(err, envelope.ErrNoMasterKey) && name == envelope.Default {
+	var id envelope.MasterKey
+	err := s.withDefault(ctx, project, name, func() (err error) {
+		id, err = s.deps.Store.Resolve(ctx, project, name)
+		return err
+	})
+	return id, err
+}
+
+// withDefault asks for a master key, and once more after the default one was
+// made, if that is what is missing. It is again only where the project came to
+// prefer yet another group meanwhile.
+func (s *Sealer) withDefault(ctx context.Context, project string, name envelope.MasterKey, ask func() error) error {
+	err := ask()
+	for range makings {
+		if !errors.Is(err, envelope.ErrNoMasterKey) || name != envelope.Default {
+			return err
+		}
 		if err = s.makeDefault(ctx, project); err == nil {
-			id, err = s.deps.Store.Resolve(ctx, project, name)
+			err = ask()
 		}
 	}
-	return id, err
+	return err
 }
 
 // MakeMasterKey makes a master key with its first KEK. However many callers
@@ -91,7 +106,11 @@ func (s *Sealer) makeOnce(ctx context.Context, mk NewMasterKey) error {
 	if err != nil {
 		return fmt.Errorf("prepare KEK of %s: %w", mk.Alias, err)
 	}
-	made, err := s.deps.Token.Generate(ctx, key.Spec{
+	token, err := s.deps.Tokens.Group(v.Group)
+	if err != nil {
+		return errors.Join(fmt.Errorf("token of KEK %s: %w", v.ID, err), s.deps.Store.Discard(ctx, v))
+	}
+	made, err := token.Generate(ctx, key.Spec{
 		ID:        id,
 		Label:     v.label(),
 		CanaryAAD: envelope.ForCanary(v.ID),
@@ -110,7 +129,7 @@ func (s *Sealer) makeOnce(ctx context.Context, mk NewMasterKey) error {
 		return fmt.Errorf("activate KEK %s: %w", v.ID, err)
 	}
 	if mk.Default {
-		mk.ID = v.MasterKey
+		mk.ID, mk.Alias = v.MasterKey, v.Alias
 		return s.deps.OnDefault(ctx, mk)
 	}
 	return nil
@@ -139,7 +158,11 @@ func (s *Sealer) cleanUp(ctx context.Context, mk NewMasterKey, until time.Time) 
 // discard destroys a key object that nothing depends on, then its row: in the
 // other order a crash in between would leave an object that no row names.
 func (s *Sealer) discard(ctx context.Context, v Version, r key.Ref) error {
-	if err := s.deps.Token.Destroy(ctx, r); err != nil {
+	token, err := s.deps.Tokens.Group(v.Group)
+	if err != nil {
+		return fmt.Errorf("token of unused KEK %s: %w", v.ID, err)
+	}
+	if err := token.Destroy(ctx, r); err != nil {
 		return fmt.Errorf("destroy unused KEK %s: %w", v.ID, err)
 	}
 	if err := s.deps.Store.Discard(ctx, v); err != nil {

@@ -2,8 +2,10 @@ package kek
 
 import (
 	"context"
+	"fmt"
 	"time"
 
+	"github.com/strongroom-kms/strongroom/fault"
 	"github.com/strongroom-kms/strongroom/hsm/key"
 	"github.com/strongroom-kms/strongroom/kek/envelope"
 	"github.com/strongroom-kms/strongroom/sensitive"
@@ -21,8 +23,33 @@ type Token interface {
 	Destroy(ctx context.Context, kek key.Ref) error
 }
 
-// Store keeps master keys and KEKs. Package persistence/storetest says
-// precisely what one does.
+// Tokens finds the token that stands for a group: the one or more that hold the
+// same keys. A group that this node does not have is a fault.Unavailable: its
+// keys are somewhere, and may be back with the next configuration.
+type Tokens interface {
+	Group(name string) (Token, error)
+}
+
+// Groups are the tokens of a program by the names of their groups.
+type Groups map[string]Token
+
+// OneGroup is the only group of a program that has one.
+func OneGroup(t Token) Groups { return Groups{key.DefaultGroup: t} }
+
+// Group implements Tokens.
+func (g Groups) Group(name string) (Token, error) {
+	t, ok := g[name]
+	if !ok {
+		return nil, fault.Wrap(fault.Unavailable, "key hardware is unavailable",
+			fmt.Errorf("no token group called %s is configured", name))
+	}
+	return t, nil
+}
+
+// Store keeps master keys and KEKs, and knows the token group that a project's
+// new secrets go to: the one it prefers, else the installation's default. Where
+// a name is envelope.Default, the default master key of that group is meant.
+// Package persistence/storetest says precisely what a Store does.
 type Store interface {
 	// Resolve returns the UUID of a project's master key that may protect
 	// something new, with the errors of Lease.
@@ -36,7 +63,9 @@ type Store interface {
 	Lease(ctx context.Context, project string, under envelope.MasterKey, n int64) (Lease, error)
 
 	// Prepare stores a pending KEK with the identifier it will have in the
-	// token, and the master key itself where project has none of that alias.
+	// token, and the master key itself where project has none of that alias, or
+	// no default one in the group that it is for. A new master key is of the
+	// group that the project's secrets go to; the version says which.
 	// The pending row belongs to the caller until expires. A UUID that another
 	// project has, or that was ever destroyed, is envelope.ErrKeyUnusable; a master key
 	// that has an active KEK already is ErrLostRace.

@@ -150,7 +150,7 @@ func TestFirstKeyIsHeardOfOnce(t *testing.T) {
 	var nodes []*kek.Sealer
 	for range 5 {
 		nodes = append(nodes, kek.NewSealer(kek.Deps{
-			Token: r.token, Store: r.store, NewID: uuid.NewString, Now: time.Now,
+			Tokens: kek.OneGroup(r.token), Store: r.store, NewID: uuid.NewString, Now: time.Now,
 			OnDefault: func(_ context.Context, mk kek.NewMasterKey) error {
 				if mk.Project != "p" || mk.Alias != string(envelope.Default) || !mk.ID.IsID() {
 					t.Errorf("heard of %+v", mk)

@@ -16,15 +16,15 @@ import (
 const dekSize = 32 // bytes: AES-256
 
 // Sealer encrypts and decrypts payloads. It may be used concurrently; two
-// Sealers, in one process or in many, may share a store and a token.
+// Sealers, in one process or in many, may share a store and tokens.
 type Sealer struct{ deps Deps }
 
 // Deps is what a Sealer needs. All fields but the two that hear are required.
 type Deps struct {
-	Token Token
-	Store Store
-	NewID func() string // random UUIDs of version 4
-	Now   func() time.Time
+	Tokens Tokens
+	Store  Store
+	NewID  func() string // random UUIDs of version 4
+	Now    func() time.Time
 	// OnSoftLimit hears of each lease under a KEK that should be rotated. It
 	// must not block.
 	OnSoftLimit func(id envelope.KEKID, leased int64)
@@ -39,7 +39,7 @@ type Deps struct {
 // NewSealer panics on a missing dependency: that is a wiring mistake, and the
 // program must not start with it.
 func NewSealer(d Deps) *Sealer {
-	if d.Token == nil || d.Store == nil || d.NewID == nil || d.Now == nil {
+	if d.Tokens == nil || d.Store == nil || d.NewID == nil || d.Now == nil {
 		panic("kek.NewSealer: incomplete Deps")
 	}
 	if d.OnSoftLimit == nil {
@@ -57,33 +57,48 @@ func NewSealer(d Deps) *Sealer {
 // under the active KEK of a master key. The project's default master key is
 // made here, on first use; any other unknown key is envelope.ErrNoMasterKey.
 //
-// The KEK may stop being active before the envelope is stored: the store then
-// answers envelope.ErrKEKGone, and the caller seals again after Forget.
+// The KEK may stop being active before the envelope is stored, and the project
+// may prefer another token group by then: the store answers envelope.ErrKEKGone,
+// and the caller seals again after Forget.
 func (s *Sealer) Seal(ctx context.Context, payload sensitive.Bytes, under envelope.MasterKey, at envelope.Binding) (envelope.Sealed, error) {
+	sealed, err := s.seal(ctx, payload, under, at)
+	if fault.KindOf(err) == fault.Unavailable && s.moved(ctx, at.Project, under, sealed.KEK) {
+		sealed, err = s.seal(ctx, payload, under, at)
+	}
+	if err != nil {
+		return envelope.Sealed{}, err
+	}
+	return sealed, nil
+}
+
+// seal tells the KEK that it used also where that failed.
+func (s *Sealer) seal(ctx context.Context, payload sensitive.Bytes, under envelope.MasterKey, at envelope.Binding) (envelope.Sealed, error) {
 	active, err := s.take(ctx, at.Project, under)
 	if err != nil {
 		return envelope.Sealed{}, fmt.Errorf("find active KEK of %s: %w", under, err)
 	}
+	sealed := envelope.Sealed{KEK: active, AsDefault: under == envelope.Default}
 	r, err := ref(active)
 	if err != nil {
-		return envelope.Sealed{}, err
+		return sealed, err
+	}
+	token, err := s.deps.Tokens.Group(active.Group)
+	if err != nil {
+		return sealed, fmt.Errorf("token of KEK %s: %w", active.ID, err)
 	}
 	dek := newDEK()
 	defer dek.Wipe()
 
-	wrapped, err := s.deps.Token.Wrap(ctx, r, dek, at.ForDEK(active.ID))
+	sealed.WrappedDEK, err = token.Wrap(ctx, r, dek, at.ForDEK(active.ID))
 	if err != nil {
-		return envelope.Sealed{}, fmt.Errorf("wrap DEK under KEK %s: %w", active.ID, err)
+		return sealed, fmt.Errorf("wrap DEK under KEK %s: %w", active.ID, err)
 	}
 	aead, err := newAEAD(dek)
 	if err != nil {
-		return envelope.Sealed{}, err
+		return sealed, err
 	}
-	return envelope.Sealed{
-		KEK:        active,
-		WrappedDEK: wrapped,
-		Body:       aead.Seal(nil, nil, payload.Reveal(), at.ForBody()),
-	}, nil
+	sealed.Body = aead.Seal(nil, nil, payload.Reveal(), at.ForBody())
+	return sealed, nil
 }
 
 // Open decrypts what Seal made, at the place it was made for and nowhere else:
@@ -97,7 +112,11 @@ func (s *Sealer) Open(ctx context.Context, sealed envelope.Sealed, at envelope.B
 	if err != nil {
 		return sensitive.Bytes{}, err
 	}
-	dek, err := s.deps.Token.Unwrap(ctx, r, sealed.WrappedDEK, at.ForDEK(sealed.KEK.ID))
+	token, err := s.deps.Tokens.Group(sealed.KEK.Group)
+	if err != nil {
+		return sensitive.Bytes{}, fmt.Errorf("token of KEK %s: %w", sealed.KEK.ID, err)
+	}
+	dek, err := token.Unwrap(ctx, r, sealed.WrappedDEK, at.ForDEK(sealed.KEK.ID))
 	if err != nil {
 		return sensitive.Bytes{}, fmt.Errorf("unwrap DEK under KEK %s: %w", sealed.KEK.ID, err)
 	}

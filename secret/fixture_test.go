@@ -40,7 +40,7 @@ type room struct {
 func newRoom(t *testing.T, change func(r *room, d *secret.Deps)) *room {
 	t.Helper()
 	r := &room{token: new(hsmtest.Memory), store: new(memory.Store), judge: new(judge), record: new(record)}
-	r.sealer = kek.NewSealer(kek.Deps{Token: r.token, Store: r.store, NewID: uuid.NewString, Now: r.now})
+	r.sealer = kek.NewSealer(kek.Deps{Tokens: kek.OneGroup(r.token), Store: r.store, NewID: uuid.NewString, Now: r.now})
 	r.deps = secret.Deps{
 		Store: r.store, Sealer: r.sealer, Keys: r.sealer, Judge: r.judge, Recorder: r.record,
 		NewID:      func() secret.ID { return secret.ID(uuid.NewString()) },

@@ -149,7 +149,7 @@ func newWorld(t testing.TB, change ...func(*barbican.API)) *world {
 		return fmt.Sprintf(format, *n)
 	}
 	w.db, w.token = pgtest.Open(t), new(hsmtest.Memory)
-	sealer := kek.NewSealer(kek.Deps{Token: w.token, Store: w.db, NewID: uuid.NewString, Now: w.clock.now})
+	sealer := kek.NewSealer(kek.Deps{Tokens: kek.OneGroup(w.token), Store: w.db, NewID: uuid.NewString, Now: w.clock.now})
 	w.secrets = secret.NewService(secret.Deps{
 		Store: w.db, Sealer: sealer, Keys: sealer, Judge: judge(), Recorder: w.journal, Now: w.clock.now,
 		NewID:      func() secret.ID { return secret.ID(count(&ids, "00000000-0000-4000-8000-%012d")) },

@@ -80,7 +80,7 @@ func openWith(tb testing.TB, o options) *room {
 		rm.ids++
 		return fmt.Sprintf("00000000-0000-4000-8000-%012d", rm.ids)
 	}
-	rm.sealer = &sealer{Sealer: kek.NewSealer(kek.Deps{Token: rm.token, Store: rm.store, NewID: newID, Now: rm.clock.now})}
+	rm.sealer = &sealer{Sealer: kek.NewSealer(kek.Deps{Tokens: kek.OneGroup(rm.token), Store: rm.store, NewID: newID, Now: rm.clock.now})}
 	rm.deps = secret.Deps{
 		Store: rm.store, Sealer: rm.sealer, Keys: rm.sealer, Judge: rm.judge(o.rules), Recorder: rm.record,
 		NewID:      func() secret.ID { return secret.ID(newID()) },

@@ -84,7 +84,7 @@ func newWorld(t *testing.T) *world {
 	w.realm = realm.NewService(realm.Deps{
 		Store: memory.NewRealm(),
 		Sealer: kek.NewSealer(kek.Deps{
-			Token: new(hsmtest.Memory), Store: new(memory.Store), NewID: uuid.NewString, Now: time.Now,
+			Tokens: kek.OneGroup(new(hsmtest.Memory)), Store: new(memory.Store), NewID: uuid.NewString, Now: time.Now,
 		}),
 		Judge: judge{}, Recorder: &w.records, Passwords: h, Now: clock,
 		NewID:      func() string { return fmt.Sprintf("%032x", ids.Add(1)) },

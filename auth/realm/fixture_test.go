@@ -136,7 +136,7 @@ func build(t testing.TB) *world {
 	now := func() time.Time { return time.Now().Add(time.Duration(w.ahead.Load())) }
 	w.deps = realm.Deps{
 		Store:  w.store,
-		Sealer: kek.NewSealer(kek.Deps{Token: w.token, Store: keys, NewID: uuid.NewString, Now: time.Now}),
+		Sealer: kek.NewSealer(kek.Deps{Tokens: kek.OneGroup(w.token), Store: keys, NewID: uuid.NewString, Now: time.Now}),
 		Judge:  judge{}, Recorder: w.records, Passwords: hasher(),
 		NewID: newID, NewEventID: func() string { return uuid.Must(uuid.NewV7()).String() }, Now: now,
 		Config: realm.Config{Regions: []string{"cn-north-4"}},

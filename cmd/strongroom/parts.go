@@ -187,7 +187,7 @@ func (p *parts) buildServices() error {
 	}
 	newEventID := func() string { return uuid.Must(uuid.NewV7()).String() }
 	p.sealer = kek.NewSealer(kek.Deps{
-		Token:     p.token,
+		Tokens:    kek.OneGroup(p.token),
 		Store:     p.db,
 		NewID:     uuid.NewString,
 		Now:       time.Now,

@@ -44,6 +44,10 @@ func ParseID(s string) (ID, error) {
 	return id, nil
 }
 
+// DefaultGroup is the name of the one group of tokens that the short form of
+// the configuration stands for, and of what was stored before there were groups.
+const DefaultGroup = "default"
+
 // Format is how a KEK wraps a DEK: the first byte of every wrapped DEK
 // (docs/key-hierarchy.md). A number is never reused.
 type Format uint8

@@ -39,8 +39,9 @@ func (k MasterKey) IsID() bool {
 	return true
 }
 
-// Default is the alias of the master key that every project has from its first
-// use on.
+// Default names a project's default master key: the one of the token group that
+// the project prefers, else of the installation's default group. It is made on
+// first use. The first one of a project has this as its alias, too.
 const Default MasterKey = "csms/default"
 
 // KEKID is the canonical UUID of one KEK: one version of a master key.
@@ -51,6 +52,10 @@ type Sealed struct {
 	KEK        KEK
 	WrappedDEK []byte
 	Body       []byte
+	// AsDefault says that this was sealed under Default. The project may prefer
+	// another token group by the time it is stored: then the store answers
+	// ErrKEKGone. It is not part of what is stored.
+	AsDefault bool
 }
 
 // KEK is what opening a version must know of the KEK that it depends on; a
@@ -58,8 +63,9 @@ type Sealed struct {
 type KEK struct {
 	ID        KEKID
 	MasterKey MasterKey // always the UUID
+	Group     string    // of tokens that hold it
 	Format    uint8     // how this KEK wraps
-	Default   bool      // the master key is its project's csms/default
+	Default   bool      // the master key is, or once was, its project's default
 	Canary    []byte
 	// Usable is false where the KEK or its master key is disabled, pending
 	// deletion or gone. It is read anew with every row, so a change of state
@@ -75,9 +81,10 @@ var (
 	ErrKeyUnusable = fault.New(fault.WrongState, "the master key cannot be used")
 )
 
-// ErrKEKGone is a store's answer to a write whose KEK stopped being active
-// after the DEK was wrapped: nothing was written, and sealing once more finds
-// the KEK that took over.
+// ErrKEKGone is a store's answer to a write whose KEK stopped being active, or
+// stopped being one of the project's default master key, after the DEK was
+// wrapped: nothing was written, and sealing once more finds the KEK that took
+// over.
 var ErrKEKGone = fault.New(fault.Unavailable, "the key changed meanwhile")
 
 // Binding ties ciphertext to the place it was stored. A row copied over

@@ -22,7 +22,7 @@ func (st *Store) Apply(ctx context.Context, c secret.Change, ev audit.Event) err
 	if r.secret.Revision != c.Secret.Revision {
 		return secret.ErrStale
 	}
-	if c.Add != nil && !st.seals(c.Secret.Project, c.Add.Sealed.KEK.ID) {
+	if c.Add != nil && !st.seals(c.Secret.Project, c.Add.Sealed) {
 		return envelope.ErrKEKGone
 	}
 	if c.Secret.Event != "" && !st.events[place{string(c.Secret.Project), c.Secret.Event}] {

@@ -38,6 +38,13 @@ func (st *Store) DestroyMasterKey(project string, id envelope.MasterKey) error {
 	return nil
 }
 
+// SetPreferred makes a project prefer a token group; none where it is empty.
+func (st *Store) SetPreferred(project, group string) error {
+	defer st.lock()()
+	st.preferred[project] = group
+	return nil
+}
+
 // AddEvent makes a CSMS event that secrets may subscribe to.
 func (st *Store) AddEvent(project, name string) error {
 	defer st.lock()()

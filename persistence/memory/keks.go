@@ -15,6 +15,7 @@ import (
 
 type masterKey struct {
 	made  kek.NewMasterKey
+	group string // of tokens
 	state string
 }
 
@@ -40,17 +41,27 @@ func (st *Store) usable(k *kekRow) bool {
 	return (k.State == kek.Active || k.State == kek.DecryptOnly) && !k.disabled && mk.state == enabled
 }
 
-// seals reports whether a KEK may wrap something new.
-func (st *Store) seals(p auth.ProjectID, id envelope.KEKID) bool {
-	k := st.keks[place{string(p), string(id)}]
-	return k != nil && k.State == kek.Active && st.usable(k)
+// ownGroup is the token group that a project's new secrets go to.
+func (st *Store) ownGroup(project string) string {
+	return cmp.Or(st.preferred[project], key.DefaultGroup)
+}
+
+// seals reports whether what was sealed may be stored: its KEK still wraps, and
+// is one of the default master key if it was meant to be.
+func (st *Store) seals(p auth.ProjectID, sealed envelope.Sealed) bool {
+	k := st.keks[place{string(p), string(sealed.KEK.ID)}]
+	if k == nil || k.State != kek.Active || !st.usable(k) {
+		return false
+	}
+	mk := st.masterKeys[place{k.Project, string(k.MasterKey)}]
+	return !sealed.AsDefault || mk.made.Default && mk.group == st.ownGroup(k.Project)
 }
 
 // opened is what opening a version must know of its KEK.
 func (st *Store) opened(p auth.ProjectID, id envelope.KEKID) envelope.KEK {
 	k := st.keks[place{string(p), string(id)}]
 	return envelope.KEK{
-		ID: id, MasterKey: k.MasterKey, Format: uint8(k.made.Ref.Format),
+		ID: id, MasterKey: k.MasterKey, Group: k.Group, Format: uint8(k.made.Ref.Format),
 		Default: st.masterKeys[place{k.Project, string(k.MasterKey)}].made.Default,
 		Canary:  slices.Clone(k.made.Ref.Canary.Wrapped), Usable: st.usable(k),
 	}
@@ -77,8 +88,17 @@ func (st *Store) active(project string, mk envelope.MasterKey) *kekRow {
 	return nil
 }
 
-// named returns a master key by UUID, else by alias.
+// named returns a master key by UUID, else by alias; or the default one of the
+// project's own group.
 func (st *Store) named(project string, name envelope.MasterKey) *masterKey {
+	if name == envelope.Default {
+		for p, mk := range st.masterKeys {
+			if p.project == project && mk.made.Default && mk.group == st.ownGroup(project) {
+				return mk
+			}
+		}
+		return nil
+	}
 	if mk := st.masterKeys[place{project, string(name)}]; mk != nil {
 		return mk
 	}
@@ -88,6 +108,15 @@ func (st *Store) named(project string, name envelope.MasterKey) *masterKey {
 		}
 	}
 	return nil
+}
+
+func (st *Store) hasAlias(project, alias string) bool {
+	for p, mk := range st.masterKeys {
+		if p.project == project && mk.made.Alias == alias {
+			return true
+		}
+	}
+	return false
 }
 
 // able returns the KEK that may protect something new under a master key. One
@@ -151,14 +180,17 @@ func (st *Store) Prepare(ctx context.Context, mk kek.NewMasterKey, id envelope.K
 		return kek.Version{}, fault.New(fault.Invalid, "a master key's identifier is a UUID")
 	}
 	found := st.named(mk.Project, envelope.MasterKey(mk.Alias))
-	if found == nil {
+	if found == nil && !mk.Default {
 		found = st.masterKeys[place{mk.Project, string(mk.ID)}]
 	}
 	if found == nil {
 		if e, ok := st.directory[mk.ID]; ok && (e.destroyed || e.project != mk.Project) {
 			return kek.Version{}, envelope.ErrKeyUnusable
 		}
-		found = &masterKey{made: mk, state: enabled}
+		found = &masterKey{made: mk, state: enabled, group: st.ownGroup(mk.Project)}
+		if mk.Default && (found.group != key.DefaultGroup || st.hasAlias(mk.Project, mk.Alias)) {
+			found.made.Alias = found.group + "/default"
+		}
 		st.masterKeys[place{mk.Project, string(mk.ID)}] = found
 		st.directory[mk.ID] = entry{project: mk.Project}
 	}
@@ -172,7 +204,7 @@ func (st *Store) Prepare(ctx context.Context, mk kek.NewMasterKey, id envelope.K
 		}
 	}
 	v := kek.Version{
-		Project: mk.Project, ID: id, MasterKey: found.made.ID, Alias: found.made.Alias, Number: number, State: kek.Pending,
+		Project: mk.Project, ID: id, MasterKey: found.made.ID, Group: found.group, Alias: found.made.Alias, Number: number, State: kek.Pending,
 		Until: expires,
 	}
 	st.keks[place{mk.Project, string(id)}] = &kekRow{Version: v, createdAt: mk.CreatedAt}

@@ -50,6 +50,7 @@ type Store struct {
 	masterKeys map[place]*masterKey
 	directory  map[envelope.MasterKey]entry
 	keks       map[place]*kekRow
+	preferred  map[string]string // token groups, by project
 	log        []audit.Event
 }
 
@@ -71,6 +72,7 @@ func (st *Store) init() {
 		st.secrets, st.projects = map[place]*record{}, map[secret.ID]auth.ProjectID{}
 		st.events, st.masterKeys = map[place]bool{}, map[place]*masterKey{}
 		st.directory, st.keks = map[envelope.MasterKey]entry{}, map[place]*kekRow{}
+		st.preferred = map[string]string{}
 	}
 }
 
@@ -100,7 +102,7 @@ func (st *Store) Create(ctx context.Context, s secret.Secret, v *secret.Version,
 	if err := check(ctx); err != nil {
 		return err
 	}
-	if v != nil && !st.seals(s.Project, v.Sealed.KEK.ID) {
+	if v != nil && !st.seals(s.Project, v.Sealed) {
 		return envelope.ErrKEKGone
 	}
 	if s.Event != "" && !st.events[place{string(s.Project), s.Event}] {

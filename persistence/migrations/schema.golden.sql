@@ -160,6 +160,7 @@ CREATE TABLE keks (
     wraps_leased bigint DEFAULT 0 NOT NULL,
     created_at timestamp with time zone NOT NULL,
     pending_until timestamp with time zone,
+    token_group text COLLATE "C" DEFAULT 'default'::text NOT NULL,
     CONSTRAINT keks_pkey PRIMARY KEY (project, id),
     CONSTRAINT keks_master_key FOREIGN KEY (project, master_key) REFERENCES master_keys(project, id),
     CONSTRAINT keks_known CHECK (((state = 'pending'::text) OR ((format IS NOT NULL) AND (canary IS NOT NULL)))),
@@ -189,11 +190,22 @@ CREATE TABLE master_keys (
     is_default boolean DEFAULT false NOT NULL,
     description text DEFAULT ''::text NOT NULL,
     created_at timestamp with time zone NOT NULL,
+    token_group text COLLATE "C" DEFAULT 'default'::text NOT NULL,
     CONSTRAINT master_keys_pkey PRIMARY KEY (project, id),
     CONSTRAINT master_keys_alias_in_project UNIQUE (project, alias),
     CONSTRAINT master_keys_state CHECK ((state = ANY (ARRAY['enabled'::text, 'disabled'::text, 'pending_deletion'::text, 'pending_import'::text])))
 );
-CREATE UNIQUE INDEX master_keys_one_default ON public.master_keys USING btree (project) WHERE is_default;
+CREATE UNIQUE INDEX master_keys_one_default ON public.master_keys USING btree (project, token_group) WHERE is_default;
+
+CREATE TABLE preferred_token_groups (
+    project text COLLATE "C" NOT NULL,
+    token_group text COLLATE "C" NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    CONSTRAINT preferred_token_groups_pkey PRIMARY KEY (project),
+    CONSTRAINT preferred_token_groups_group FOREIGN KEY (token_group) REFERENCES token_groups(name)
+);
+CREATE INDEX preferred_token_groups_by_group ON public.preferred_token_groups USING btree (token_group);
 
 CREATE TABLE project_quotas (
     project text COLLATE "C" NOT NULL,
@@ -382,6 +394,15 @@ CREATE INDEX secrets_by_event ON public.secrets USING btree (project, event, lis
 CREATE INDEX secrets_by_handle ON public.secrets USING btree (project, listed_as, id) WHERE (revision >= 0);
 CREATE INDEX secrets_by_reader ON public.secrets USING gin (acl_readers) WITH (fastupdate=off) WHERE (acl_readers IS NOT NULL);
 CREATE UNIQUE INDEX secrets_name_in_project ON public.secrets USING btree (project, name) WHERE (family = 'huawei'::text);
+
+CREATE TABLE token_groups (
+    name text COLLATE "C" NOT NULL,
+    id uuid NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    CONSTRAINT token_groups_pkey PRIMARY KEY (name),
+    CONSTRAINT token_groups_id UNIQUE (id)
+);
 
 CREATE TABLE users (
     id text COLLATE "C" NOT NULL,

@@ -49,7 +49,7 @@ func (c changeShape) text() string {
 	if c.add {
 		number, id := take(1), take(1)
 		rest := take(columns(versionColumns) - 2)
-		before = `kek AS (` + heldKEK("$1", id) + `),`
+		before = `kek AS (` + heldKEK("$1", id, take(1)) + `),`
 		guard = ` AND EXISTS (SELECT FROM kek)`
 		held = `EXISTS (SELECT FROM kek)`
 		after += `,
@@ -114,7 +114,7 @@ func (db *DB) Apply(ctx context.Context, c secret.Change, ev audit.Event) error 
 	args := append([]any{
 		string(c.Secret.Project), string(c.Secret.ID), c.Secret.Revision, ev.At, ev.ID, string(record),
 	}, changed(c.Secret)...)
-	args = append(args, rest(c)...)
+	args = append(args, db.rest(c)...)
 	var done, held bool
 	var revision sql.NullInt64
 	err = db.row(ctx, "secret_apply", applyTexts[shapeOf(c)], args...).Scan(&done, &held, &revision)
@@ -134,10 +134,10 @@ func (db *DB) Apply(ctx context.Context, c secret.Change, ev audit.Event) error 
 }
 
 // rest are the arguments of the parts that c has, in the order of text.
-func rest(c secret.Change) []any {
+func (db *DB) rest(c secret.Change) []any {
 	var args []any
 	if c.Add != nil {
-		args = versionValues(*c.Add)
+		args = append(versionValues(*c.Add), db.otherwise(c.Add.Sealed))
 	}
 	if len(c.Put) > 0 {
 		var names, since pq.StringArray

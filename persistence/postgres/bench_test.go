@@ -136,7 +136,7 @@ func (w *workload) event() audit.Event {
 func (w *workload) version(n int) secret.Version {
 	return secret.Version{
 		Number: n, ContentType: secret.Text, CreatedAt: time.Now(),
-		Sealed: envelope.Sealed{KEK: envelope.KEK{ID: w.kek.ID}, WrappedDEK: make([]byte, 62), Body: w.body},
+		Sealed: envelope.Sealed{KEK: envelope.KEK{ID: w.kek.ID}, WrappedDEK: make([]byte, 62), Body: w.body, AsDefault: true},
 	}
 }
 

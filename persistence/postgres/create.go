@@ -17,17 +17,33 @@ import (
 // DEK depend on a KEK selects from it: wrapping happened before, so the KEK may
 // have gone meanwhile. Any number may hold the key lock at once, beside
 // updates of the row's counters. Retire has the other side.
-func heldKEK(project, id string) string {
+//
+// Where otherwise is not NULL, the DEK was wrapped under whatever is the
+// project's default master key, and otherwise is the installation's default
+// group: then the KEK has to be of the project's own group still. The statement
+// sees what was preferred before it began. So once a change of the preference
+// is answered, nothing that is sent afterwards, to whichever node, ends up in
+// the old group.
+func heldKEK(project, id, otherwise string) string {
 	return `
 		SELECT k.id FROM keks k
 		JOIN master_keys m ON m.project = k.project AND m.id = k.master_key
 		WHERE k.project = ` + project + ` AND k.id = ` + id + `
 		  AND k.state = 'active' AND NOT k.disabled AND m.state = 'enabled'
+		  AND (` + otherwise + `::text IS NULL OR m.is_default AND m.token_group = ` + ownGroup(project, otherwise) + `)
 		FOR KEY SHARE OF k`
 }
 
+// otherwise is the argument of heldKEK.
+func (db *DB) otherwise(s envelope.Sealed) any {
+	if !s.AsDefault {
+		return nil
+	}
+	return db.defaultGroup
+}
+
 // The parameters of Create: the secret's values first, then the event's, the
-// operator's default for secrets, and the version's.
+// operator's default for secrets, the version's, and what heldKEK must know.
 var (
 	secretValues = columns(fixed) + columns(changing)
 	eventFrom    = secretValues + 1
@@ -54,7 +70,7 @@ var (
 			RETURNING project, id
 		),` + createRest
 	createSealedText = `
-		WITH kek AS (` + heldKEK("$1", params(versionFrom+1, 1)) + `),` + createRoom + `,
+		WITH kek AS (` + heldKEK("$1", params(versionFrom+1, 1), params(versionFrom+columns(versionColumns), 1)) + `),` + createRoom + `,
 		s AS (
 			INSERT INTO secrets (` + fixed + `, ` + changing + `)
 			SELECT ` + params(1, secretValues) + ` FROM kek, room WHERE room.free
@@ -87,7 +103,7 @@ func (db *DB) Create(ctx context.Context, s secret.Secret, v *secret.Version, ev
 	args := append(append(fixedValues(s), changed(s)...), ev.ID, ev.At, string(record), db.limit(countedSecrets))
 	text := createText
 	if v != nil {
-		text, args = createSealedText, append(args, versionValues(*v)...)
+		text, args = createSealedText, append(append(args, versionValues(*v)...), db.otherwise(v.Sealed))
 	}
 	for again := false; ; again = true {
 		var created, free bool

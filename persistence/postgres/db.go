@@ -14,6 +14,7 @@ import (
 	"github.com/lib/pq"
 
 	"github.com/strongroom-kms/strongroom/fault"
+	"github.com/strongroom-kms/strongroom/hsm/key"
 	"github.com/strongroom-kms/strongroom/persistence/migrations"
 	"github.com/strongroom-kms/strongroom/quota"
 )
@@ -35,6 +36,9 @@ type Config struct {
 	// Quotas are the operator's defaults, for projects without limits of their
 	// own. What is absent is unlimited.
 	Quotas quota.Limits
+	// DefaultGroup is where new keys of a project are made that prefers no token
+	// group (key.DefaultGroup). All nodes should agree.
+	DefaultGroup string
 	// Observe hears of each statement: its name, the time it took with the
 	// reading of its rows, and how it ended. May be nil.
 	Observe func(name string, took time.Duration, err error)
@@ -52,6 +56,8 @@ type DB struct {
 	observe func(string, time.Duration, error)
 	trips   *atomic.Uint64
 	quotas  quota.Limits
+
+	defaultGroup string // of tokens
 }
 
 // Open prepares a pool and asks the server for one connection, so that a wrong
@@ -68,7 +74,10 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 	pool.SetMaxIdleConns(cmp.Or(cfg.MaxIdle, most))
 	// Behind a balancer, connections must move to new servers some day.
 	pool.SetConnMaxLifetime(time.Hour)
-	db := &DB{pool: pool, turns: make(chan struct{}, most), observe: cfg.Observe, trips: c.trips, quotas: cfg.Quotas}
+	db := &DB{
+		pool: pool, turns: make(chan struct{}, most), observe: cfg.Observe, trips: c.trips,
+		quotas: cfg.Quotas, defaultGroup: cmp.Or(cfg.DefaultGroup, key.DefaultGroup),
+	}
 	if db.observe == nil {
 		db.observe = func(string, time.Duration, error) {}
 	}

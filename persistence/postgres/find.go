@@ -100,7 +100,7 @@ func (f findShape) text() string {
 	if f.version != noVersion {
 		text += `,
 			v.number, v.content_type, v.created_at, v.expires_at, v.wrapped_dek, v.body,
-			k.id, k.master_key, k.format, k.canary, m.is_default,
+			k.id, k.master_key, k.token_group, k.format, k.canary, m.is_default,
 			k.state IN ('active', 'decrypt-only') AND NOT k.disabled AND m.state = 'enabled'`
 	}
 	if f.versions {
@@ -205,7 +205,7 @@ func isUUID(text string) bool {
 type findRow struct {
 	secretRow
 	number, format                        sql.NullInt64
-	contentType, kek, key                 sql.NullString
+	contentType, kek, key, group          sql.NullString
 	created, expires                      sql.NullTime
 	wrappedDEK, body, canary              []byte
 	isDefault, usable                     sql.NullBool
@@ -216,7 +216,7 @@ func (r *findRow) dest(shape findShape) []any {
 	dest := r.secretRow.dest()
 	if shape.version != noVersion {
 		dest = append(dest, &r.number, &r.contentType, &r.created, &r.expires, &r.wrappedDEK, &r.body,
-			&r.kek, &r.key, &r.format, &r.canary, &r.isDefault, &r.usable)
+			&r.kek, &r.key, &r.group, &r.format, &r.canary, &r.isDefault, &r.usable)
 	}
 	if shape.versions {
 		dest = append(dest, &r.versions, &r.stages)
@@ -239,7 +239,7 @@ func (r *findRow) take(shape findShape) (secret.Found, error) {
 			CreatedAt: orZero(r.created), ExpiresAt: maybeTime(r.expires), Key: key,
 			Sealed: envelope.Sealed{
 				KEK: envelope.KEK{
-					ID: envelope.KEKID(r.kek.String), MasterKey: key, Format: uint8(r.format.Int64),
+					ID: envelope.KEKID(r.kek.String), MasterKey: key, Group: r.group.String, Format: uint8(r.format.Int64),
 					Default: r.isDefault.Bool, Canary: r.canary, Usable: r.usable.Bool,
 				},
 				WrappedDEK: r.wrappedDEK, Body: r.body,

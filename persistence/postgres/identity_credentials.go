@@ -19,7 +19,7 @@ import (
 // row that depends on it is there.
 func (db *DB) AddAccessKey(ctx context.Context, k realm.SealedKey, ev audit.Event) error {
 	err := db.changeRealm(ctx, "access_key_add", ev, envelope.ErrKEKGone,
-		do(heldKEK("$1", "$2"), k.Project, k.Sealed.KEK.ID),
+		do(heldKEK("$1", "$2", "$3"), k.Project, k.Sealed.KEK.ID, db.otherwise(k.Sealed)),
 		do(`INSERT INTO access_key_directory (id, project) VALUES ($1, $2)`, k.ID, k.Project),
 		do(`INSERT INTO access_keys (project, id, user_id, confined, enabled, description, kek, wrapped_dek, body, created_at)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
@@ -44,7 +44,7 @@ func (db *DB) FindAccessKey(ctx context.Context, id string) (realm.SealedKey, er
 	e := &k.Sealed
 	err := db.row(ctx, "access_key_find", `
 		SELECT a.project, a.id, a.user_id, a.confined, a.enabled, u.enabled, a.description, a.created_at,
-		       a.wrapped_dek, a.body, k.id, k.master_key, k.format, m.is_default, k.canary,
+		       a.wrapped_dek, a.body, k.id, k.master_key, k.token_group, k.format, m.is_default, k.canary,
 		       m.state = 'enabled' AND NOT k.disabled AND k.state IN ('active', 'decrypt-only')
 		FROM access_key_directory d
 		JOIN access_keys a ON a.project = d.project AND a.id = d.id
@@ -53,7 +53,7 @@ func (db *DB) FindAccessKey(ctx context.Context, id string) (realm.SealedKey, er
 		JOIN master_keys m ON m.project = k.project AND m.id = k.master_key
 		WHERE d.id = $1`, id).Scan(
 		&k.Project, &k.ID, &k.User, &k.Confined, &k.Enabled, &k.UserEnabled, &k.Description, &k.CreatedAt,
-		&e.WrappedDEK, &e.Body, &e.KEK.ID, &e.KEK.MasterKey, &e.KEK.Format, &e.KEK.Default, &e.KEK.Canary, &e.KEK.Usable)
+		&e.WrappedDEK, &e.Body, &e.KEK.ID, &e.KEK.MasterKey, &e.KEK.Group, &e.KEK.Format, &e.KEK.Default, &e.KEK.Canary, &e.KEK.Usable)
 	k.CreatedAt = k.CreatedAt.UTC()
 	if errors.Is(err, sql.ErrNoRows) {
 		return realm.SealedKey{}, realm.ErrNoAccessKey

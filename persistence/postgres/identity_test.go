@@ -100,7 +100,7 @@ func aliceIn(t *testing.T, db *postgres.DB, token kek.Token, now func() time.Tim
 	}
 	s := realm.NewService(realm.Deps{
 		Store:  db,
-		Sealer: kek.NewSealer(kek.Deps{Token: token, Store: db, NewID: uuid.NewString, Now: time.Now}),
+		Sealer: kek.NewSealer(kek.Deps{Tokens: kek.OneGroup(token), Store: db, NewID: uuid.NewString, Now: time.Now}),
 		Judge:  operatorOnly{}, Recorder: unasked{t}, Passwords: hasher, NewID: randomID,
 		NewEventID: func() string { return uuid.Must(uuid.NewV7()).String() },
 		Now:        now,

@@ -69,12 +69,12 @@ func (db *DB) Abandoned(ctx context.Context, project, alias string, now, until t
 	err := db.plain(ctx, "kek_abandoned", func(q *plain.Queries) error {
 		rows, err := q.AbandonedKEKs(ctx, plain.AbandonedKEKsParams{
 			Project: project, Alias: alias, Now: sql.NullTime{Time: now, Valid: true},
-			Until: sql.NullTime{Time: until, Valid: true},
+			Until: sql.NullTime{Time: until, Valid: true}, DefaultGroup: db.defaultGroup,
 		})
 		for _, r := range rows {
 			left = append(left, kek.Version{
 				Project: project, ID: envelope.KEKID(r.ID), MasterKey: envelope.MasterKey(r.MasterKey),
-				Alias: r.Alias, Number: int(r.Number), State: kek.Pending,
+				Group: r.TokenGroup, Alias: r.Alias, Number: int(r.Number), State: kek.Pending,
 				Until: until,
 			})
 		}

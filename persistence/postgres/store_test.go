@@ -55,6 +55,20 @@ func (d *doors) DestroyMasterKey(project string, id envelope.MasterKey) error {
 		UPDATE master_key_directory SET destroyed = true WHERE id = $2`, project, id)
 }
 
+func (d *doors) SetPreferred(project, group string) error {
+	if group == "" {
+		return d.exec(`DELETE FROM preferred_token_groups WHERE project = $1`, project)
+	}
+	return d.exec(`
+		WITH g AS (
+			INSERT INTO token_groups (name, id, created_at, updated_at) VALUES ($2, gen_random_uuid(), now(), now())
+			ON CONFLICT (name) DO UPDATE SET updated_at = now() RETURNING name
+		)
+		INSERT INTO preferred_token_groups (project, token_group, created_at, updated_at)
+		SELECT $1, name, now(), now() FROM g
+		ON CONFLICT (project) DO UPDATE SET token_group = excluded.token_group`, project, group)
+}
+
 func (d *doors) AddEvent(project, name string) error {
 	return d.exec(`
 		INSERT INTO secret_events (project, name, id, types, state, target_type, target_id, target_name, created_at, updated_at)

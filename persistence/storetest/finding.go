@@ -52,7 +52,7 @@ func findsWhatWasCreated(b *bench) {
 	s, v := b.full(k)
 	b.must(b.s.Create(b.ctx(), s, &v, b.event()))
 	v.Sealed.KEK = envelope.KEK{
-		ID: k.ID, MasterKey: k.MasterKey, Format: 1, Default: true, Canary: made(k).Ref.Canary.Wrapped, Usable: true,
+		ID: k.ID, MasterKey: k.MasterKey, Group: k.Group, Format: 1, Default: true, Canary: made(k).Ref.Canary.Wrapped, Usable: true,
 	}
 	listed := v
 	listed.Sealed = envelope.Sealed{}

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/strongroom-kms/strongroom/fault"
+	"github.com/strongroom-kms/strongroom/hsm/key"
 	"github.com/strongroom-kms/strongroom/kek"
 	"github.com/strongroom-kms/strongroom/kek/envelope"
 	"github.com/strongroom-kms/strongroom/policy"
@@ -17,6 +18,8 @@ var keying = map[string]func(*bench){
 	"MasterKeyFromNothing":         masterKeyFromNothing,
 	"LeaseByAliasAndUUID":          leaseByAliasAndUUID,
 	"LeaseStopsAtTheLimit":         leaseStopsAtTheLimit,
+	"DefaultKeyFollowsPreference":  defaultKeyFollowsPreference,
+	"WriteProvesTheDefault":        writeProvesTheDefault,
 	"LeaseWantsAUsableKey":         leaseWantsAUsableKey,
 	"KeyInTheMakingIsNoKey":        keyInTheMakingIsNoKey,
 	"PrepareRefusesForeignUUIDs":   prepareRefusesForeignUUIDs,
@@ -53,7 +56,7 @@ func masterKeyFromNothing(b *bench) {
 	id := envelope.KEKID(uuid.NewString())
 	v, err := b.s.Prepare(b.ctx(), mk, id, b.now.Add(time.Minute))
 	b.must(err)
-	want := kek.Version{Project: b.p, ID: id, MasterKey: mk.ID, Alias: mk.Alias, Number: 1, State: kek.Pending, Until: b.now.Add(time.Minute)}
+	want := kek.Version{Project: b.p, ID: id, MasterKey: mk.ID, Group: key.DefaultGroup, Alias: mk.Alias, Number: 1, State: kek.Pending, Until: b.now.Add(time.Minute)}
 	if diff := cmp.Diff(want, v); diff != "" {
 		b.Errorf("Prepare (-want +got):\n%s", diff)
 	}
@@ -61,7 +64,7 @@ func masterKeyFromNothing(b *bench) {
 	l, err := b.s.Lease(b.ctx(), b.p, envelope.Default, 100)
 	b.must(err)
 	if diff := cmp.Diff(kek.Lease{
-		KEK:   envelope.KEK{ID: id, MasterKey: mk.ID, Format: 1, Default: true, Canary: made(v).Ref.Canary.Wrapped, Usable: true},
+		KEK:   envelope.KEK{ID: id, MasterKey: mk.ID, Group: key.DefaultGroup, Format: 1, Default: true, Canary: made(v).Ref.Canary.Wrapped, Usable: true},
 		Wraps: 100, Leased: 101, // the canary was the first
 	}, l); diff != "" {
 		b.Errorf("Lease (-want +got):\n%s", diff)

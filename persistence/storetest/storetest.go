@@ -9,7 +9,7 @@
 //	writing.go     storing one; changing.go changing and deleting it;
 //	               describing.go its user metadata, sharing.go its ACL,
 //	               using.go its consumers
-//	keying.go      master keys, leases and KEKs
+//	keying.go      master keys, leases and KEKs; grouping.go in which token group
 //	racing.go      what holds when many do the same at once
 //	identity*.go   RunIdentity, of a realm's store
 //	loginblock.go  RunLoginBlock, of what nodes tell each other about PINs
@@ -50,6 +50,8 @@ type Doors interface {
 	// DestroyMasterKey removes a master key that nothing depends on, and marks
 	// it as destroyed in the directory.
 	DestroyMasterKey(project string, id envelope.MasterKey) error
+	// SetPreferred makes a project prefer a token group; none where it is empty.
+	SetPreferred(project, group string) error
 	AddEvent(project, name string) error
 	// Rows counts a project's rows by table: secrets, secret_directory,
 	// secret_versions, secret_stages, secret_metadata, secret_consumers,

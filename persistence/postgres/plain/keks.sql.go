@@ -13,36 +13,45 @@ import (
 const abandonedKEKs = `-- name: AbandonedKEKs :many
 WITH taken AS (
     UPDATE keks k
-    SET pending_until = $3
+    SET pending_until = $2
     FROM master_keys m
-    WHERE m.project = $1 AND m.alias = $2
-      AND k.project = $1 AND k.master_key = m.id AND k.state = 'pending' AND k.pending_until < $4
-    RETURNING k.id, k.master_key, m.alias, k.number, k.created_at
+    WHERE m.project = $1
+      AND CASE WHEN $3::text = 'csms/default'
+          THEN m.is_default AND m.token_group = coalesce(
+              (SELECT p.token_group FROM preferred_token_groups p WHERE p.project = $1), $4::text)
+          ELSE m.alias = $3::text END
+      AND k.project = $1 AND k.master_key = m.id AND k.state = 'pending' AND k.pending_until < $5
+    RETURNING k.id, k.master_key, k.token_group, m.alias, k.number, k.created_at
 )
-SELECT id, master_key, alias, number
+SELECT id, master_key, token_group, alias, number
 FROM taken
 ORDER BY created_at, id
 `
 
 type AbandonedKEKsParams struct {
-	Project string
-	Alias   string
-	Until   sql.NullTime
-	Now     sql.NullTime
+	Project      string
+	Until        sql.NullTime
+	Alias        string
+	DefaultGroup string
+	Now          sql.NullTime
 }
 
 type AbandonedKEKsRow struct {
-	ID        string
-	MasterKey string
-	Alias     string
-	Number    int32
+	ID         string
+	MasterKey  string
+	TokenGroup string
+	Alias      string
+	Number     int32
 }
 
+// The alias csms/default stands for the default master key of the group that the
+// project's new secrets go to.
 func (q *Queries) AbandonedKEKs(ctx context.Context, arg AbandonedKEKsParams) ([]AbandonedKEKsRow, error) {
 	rows, err := q.db.QueryContext(ctx, abandonedKEKs,
 		arg.Project,
-		arg.Alias,
 		arg.Until,
+		arg.Alias,
+		arg.DefaultGroup,
 		arg.Now,
 	)
 	if err != nil {
@@ -55,6 +64,7 @@ func (q *Queries) AbandonedKEKs(ctx context.Context, arg AbandonedKEKsParams) ([
 		if err := rows.Scan(
 			&i.ID,
 			&i.MasterKey,
+			&i.TokenGroup,
 			&i.Alias,
 			&i.Number,
 		); err != nil {
