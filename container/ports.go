@@ -13,7 +13,8 @@ import (
 // is gone is ErrNotFound.
 type Store interface {
 	// CreateContainer stores c with its entries, if every secret exists in its
-	// project and is unexpired; else nothing, and ErrNoSecret.
+	// project and is unexpired; else nothing, and ErrNoSecret. Where the project
+	// has as many as it may, the error wraps quota.ErrReached.
 	CreateContainer(ctx context.Context, c Container, ev audit.Event) error
 	FindContainer(ctx context.Context, h Handle, want Want) (Container, error)
 	// ListContainers returns one page with contents, in the order of creation,

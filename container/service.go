@@ -9,6 +9,7 @@ import (
 	"github.com/strongroom-kms/strongroom/auth"
 	"github.com/strongroom-kms/strongroom/gate"
 	"github.com/strongroom-kms/strongroom/policy"
+	"github.com/strongroom-kms/strongroom/quota"
 )
 
 // Service is the only way to a container. Every operation passes the gate
@@ -95,7 +96,7 @@ func (s *Service) done(ctx context.Context, ev audit.Event, err error) error {
 	switch {
 	case errors.Is(err, ErrNotFound), errors.Is(err, ErrNoSecret):
 		return s.deps.Gate.Refuse(ctx, ev.As(audit.Missing), err)
-	case errors.Is(err, ErrNotGeneric), errors.Is(err, ErrNotRegistrar):
+	case errors.Is(err, ErrNotGeneric), errors.Is(err, ErrNotRegistrar), errors.Is(err, quota.ErrReached):
 		return s.deps.Gate.Refuse(ctx, ev.As(audit.Refused), err)
 	}
 	return err

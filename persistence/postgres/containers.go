@@ -12,6 +12,7 @@ import (
 	"github.com/strongroom-kms/strongroom/audit"
 	"github.com/strongroom-kms/strongroom/auth"
 	"github.com/strongroom-kms/strongroom/container"
+	"github.com/strongroom-kms/strongroom/quota"
 	"github.com/strongroom-kms/strongroom/secret"
 )
 
@@ -75,25 +76,27 @@ func nullText(p *string) sql.NullString {
 	return sql.NullString{String: *p, Valid: true}
 }
 
-// The parameters of CreateContainer: the container's, then the event's.
+// The parameters of CreateContainer: the container's, then the event's, then
+// the operator's default for containers.
 var createContainerText = func() string {
 	ids, event := params(containerParams-1, 1)+"::uuid[]", containerParams+1
 	return `
-		WITH held AS (
+		WITH ` + room(countedContainers, "$1", params(event+3, 1), params(event+1, 1)) + `,
+		held AS (
 			SELECT s.id FROM secrets s
 			WHERE s.project = $1 AND s.id = ANY (` + ids + `) AND ` + alive("s", params(event+1, 1)) + `
 			ORDER BY s.id
 			FOR KEY SHARE OF s
 		),
 		complete AS (
-			SELECT FROM (SELECT count(*) AS n FROM held) h
-			WHERE h.n = (SELECT count(DISTINCT w.id) FROM unnest(` + ids + `) w (id))
+			SELECT FROM room, (SELECT count(*) AS n FROM held) h
+			WHERE room.free AND h.n = (SELECT count(DISTINCT w.id) FROM unnest(` + ids + `) w (id))
 		),` + storedContainer("complete", 1) + `,
 		event AS (
 			INSERT INTO audit_events (project, id, at, event)
 			SELECT project, ` + params(event, 3) + ` FROM c
 		)
-		SELECT EXISTS (SELECT FROM c)`
+		SELECT EXISTS (SELECT FROM c), (SELECT free FROM room)`
 }()
 
 // CreateContainer implements container.Store. The secrets are held, so that
@@ -103,14 +106,16 @@ func (db *DB) CreateContainer(ctx context.Context, c container.Container, ev aud
 	if err != nil {
 		return fmt.Errorf("encode event: %w", err)
 	}
-	var created bool
-	args := append(containerValues(c), ev.ID, ev.At, string(record))
-	err = db.row(ctx, "container_create", createContainerText, args...).Scan(&created)
+	var created, free bool
+	args := append(containerValues(c), ev.ID, ev.At, string(record), db.limit(countedContainers))
+	err = db.row(ctx, "container_create", createContainerText, args...).Scan(&created, &free)
 	switch {
 	case violates(err, "container_secrets_pair"):
 		return container.ErrHasSecret
 	case err != nil:
 		return fmt.Errorf("create container: %w", err)
+	case !free:
+		return quota.Reached(quota.Containers)
 	case !created:
 		return container.ErrNoSecret
 	}

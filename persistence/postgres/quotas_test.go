@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/strongroom-kms/strongroom/auth"
+	"github.com/strongroom-kms/strongroom/container"
 	"github.com/strongroom-kms/strongroom/persistence/pgtest"
 	"github.com/strongroom-kms/strongroom/persistence/postgres"
 	"github.com/strongroom-kms/strongroom/policy"
@@ -226,5 +227,38 @@ func TestProjectQuotas(t *testing.T) {
 	var events int
 	if err := w.raw.QueryRowContext(ctx, `SELECT count(*) FROM audit_events WHERE project IN ('p1', 'p2', 'p3')`).Scan(&events); err != nil || events != 7 {
 		t.Errorf("%d events, %v", events, err)
+	}
+}
+
+// Containers keep theirs in the same way; that a secret is missing comes after.
+func TestContainerQuota(t *testing.T) {
+	t.Parallel()
+	w := newWorkloadOn(t, pgtest.URL(t), 8)
+	w.allow(quota.Limits{quota.Containers: 2})
+	ss := w.fill(1)
+	var wg sync.WaitGroup
+	var made atomic.Int64
+	for range 8 {
+		wg.Go(func() {
+			err := w.db.CreateContainer(t.Context(), w.container(container.Generic, entry("a", ss[0])), w.event())
+			switch {
+			case err == nil:
+				made.Add(1)
+			case !errors.Is(err, quota.ErrReached):
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if made.Load() != 2 || w.count("containers") != 2 || w.count("container_secrets") != 2 {
+		t.Errorf("%d made, %d there", made.Load(), w.count("containers"))
+	}
+	absent := container.Entry{Secret: secret.ID(uuid.NewString())}
+	if err := w.db.CreateContainer(t.Context(), w.container(container.Generic, absent), w.event()); !errors.Is(err, quota.ErrReached) {
+		t.Errorf("in a full project, with a secret that is missing: %v", err)
+	}
+	w.allow(quota.Limits{quota.Containers: -1})
+	if err := w.db.CreateContainer(t.Context(), w.container(container.Generic, absent), w.event()); !errors.Is(err, container.ErrNoSecret) {
+		t.Errorf("with a secret that is missing: %v", err)
 	}
 }
