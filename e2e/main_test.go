@@ -171,7 +171,8 @@ func (a answer) json(t *testing.T, into any) {
 type client struct {
 	http.Client
 	token string
-	user  string // its id
+
+	user, project string // their identifiers
 }
 
 // do sends one request; a body that is not a string is sent as JSON.
@@ -241,10 +242,13 @@ func as(t *testing.T, s *devserver.Server, user, password, project string) *clie
 			User struct {
 				ID string `json:"id"`
 			} `json:"user"`
+			Project struct {
+				ID string `json:"id"`
+			} `json:"project"`
 		} `json:"token"`
 	}
 	a.json(t, &said)
-	c.user = said.Token.User.ID
+	c.user, c.project = said.Token.User.ID, said.Token.Project.ID
 	return c
 }
 
