@@ -9,7 +9,7 @@ import (
 // domain packages may import each other and the standard library. They never
 // see a transport, SQL, PKCS#11 or a library of others.
 var domain = []string{
-	"secret", "container", "cmk", "kek", "kek/envelope", "policy", "auth", "auth/realm", "audit", "gate", "quota", "hsm/key", "fault", "sensitive",
+	"secret", "container", "cmk", "kek", "kek/envelope", "policy", "auth", "auth/realm", "audit", "gate", "quota", "transport", "hsm/key", "fault", "sensitive",
 }
 
 // leaves may be imported where the folder above them may not.
@@ -38,6 +38,7 @@ var forbidden = map[string][]string{
 	"auth":                 {"secret", "cmk", "kek", "hsm", "persistence", "api"},
 	"policy":               {"secret", "cmk", "kek", "hsm", "auth", "audit", "persistence", "api"},
 	"gate":                 {"secret", "cmk", "kek", "hsm", "persistence", "api"},
+	"transport":            {"secret", "cmk", "kek", "hsm", "persistence", "api"},
 	"quota":                {"secret", "cmk", "kek", "hsm", "persistence", "api"},
 	"audit":                {"secret", "cmk", "kek", "hsm", "persistence", "api"},
 	"auth/password":        {"secret", "cmk", "kek", "hsm", "persistence", "api", "auth/realm", "policy/cedar", "audit/journal", "net/http", "database/sql"},

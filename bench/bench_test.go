@@ -20,6 +20,7 @@ import (
 	"github.com/strongroom-kms/strongroom/api/barbican"
 	"github.com/strongroom-kms/strongroom/audit/journal"
 	"github.com/strongroom-kms/strongroom/auth"
+	"github.com/strongroom-kms/strongroom/gate"
 	"github.com/strongroom-kms/strongroom/hsm"
 	"github.com/strongroom-kms/strongroom/kek"
 	"github.com/strongroom-kms/strongroom/persistence/pgtest"
@@ -28,6 +29,7 @@ import (
 	"github.com/strongroom-kms/strongroom/quota"
 	"github.com/strongroom-kms/strongroom/secret"
 	"github.com/strongroom-kms/strongroom/softhsm/softhsmtest"
+	"github.com/strongroom-kms/strongroom/transport"
 )
 
 func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
@@ -68,6 +70,10 @@ func open(b *testing.B) fixture {
 		}),
 		Quotas: quota.NewService(quota.Deps{
 			Store: f.db, Judge: judge, Recorder: records,
+			NewEventID: func() string { return uuid.Must(uuid.NewV7()).String() }, Now: time.Now,
+		}),
+		TransportKeys: transport.NewService(gate.Gate{
+			Judge: judge, Recorder: records,
 			NewEventID: func() string { return uuid.Must(uuid.NewV7()).String() }, Now: time.Now,
 		}),
 		Identity: anyone{},

@@ -24,6 +24,7 @@ import (
 	"github.com/strongroom-kms/strongroom/auth"
 	"github.com/strongroom-kms/strongroom/auth/password"
 	"github.com/strongroom-kms/strongroom/auth/realm"
+	"github.com/strongroom-kms/strongroom/gate"
 	"github.com/strongroom-kms/strongroom/hsm"
 	"github.com/strongroom-kms/strongroom/kek"
 	"github.com/strongroom-kms/strongroom/persistence/cluster"
@@ -35,6 +36,7 @@ import (
 	"github.com/strongroom-kms/strongroom/sensitive"
 	"github.com/strongroom-kms/strongroom/softhsm/softhsmtest"
 	"github.com/strongroom-kms/strongroom/telemetry"
+	"github.com/strongroom-kms/strongroom/transport"
 )
 
 // counted is a server in this process whose round trips to the database and
@@ -83,6 +85,7 @@ func newCounted(t *testing.T) *counted {
 		NewID:      func() secret.ID { return secret.ID(uuid.NewString()) },
 		NewEventID: newEventID, Now: time.Now,
 	})
+	asks := gate.Gate{Judge: judge, Recorder: records, NewEventID: newEventID, Now: time.Now}
 	quotas := quota.NewService(quota.Deps{Store: c.db, Judge: judge, Recorder: records, NewEventID: newEventID, Now: time.Now})
 	users := realm.NewService(realm.Deps{
 		Store: c.db, Sealer: sealer, Judge: judge, Recorder: records, Passwords: passwords,
@@ -90,7 +93,7 @@ func newCounted(t *testing.T) *counted {
 		NewEventID: newEventID, Now: frozen,
 	})
 	project := c.logIn(t, users)
-	c.barbican = mount(t, &barbican.API{Secrets: secrets, Quotas: quotas, Identity: users, Healthy: c.db.Ready, Log: log}) + "/v1/secrets"
+	c.barbican = mount(t, &barbican.API{Secrets: secrets, Quotas: quotas, TransportKeys: transport.NewService(asks), Identity: users, Healthy: c.db.Ready, Log: log}) + "/v1/secrets"
 	c.csms = mount(t, &csms.API{
 		Secrets: secrets, Identity: users, Log: log,
 		Signatures: &aksk.Verifier{Keys: users, Now: frozen, Skew: 15 * time.Minute, MaxBody: 1 << 20},

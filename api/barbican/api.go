@@ -16,14 +16,16 @@ import (
 	"github.com/strongroom-kms/strongroom/auth"
 	"github.com/strongroom-kms/strongroom/quota"
 	"github.com/strongroom-kms/strongroom/secret"
+	"github.com/strongroom-kms/strongroom/transport"
 )
 
 // API is the Key Manager API. Services and Log are required, and Identity
 // unless NoAuth is set; nothing may be changed after Mount.
 type API struct {
-	Secrets  *secret.Service
-	Quotas   *quota.Service
-	Identity Identity
+	Secrets       *secret.Service
+	Quotas        *quota.Service
+	TransportKeys *transport.Service
+	Identity      Identity
 	// NoAuth believes what X-Project-Id, X-User-Id and X-Roles say (§3.2). For
 	// development only.
 	NoAuth bool
@@ -90,6 +92,7 @@ func (a *API) routes() []route {
 	}
 	return slices.Concat(all,
 		a.quotaRoutes(),
+		a.transportKeyRoutes(),
 	)
 }
 
@@ -105,7 +108,7 @@ func (a *API) open() []route {
 // nobody has a route. It panics on a missing dependency: that is a wiring
 // mistake, and the program must not start with it.
 func (a *API) Mount(r *mux.Router) {
-	if a.Secrets == nil || a.Quotas == nil || a.Log == nil || (a.Identity == nil && !a.NoAuth) {
+	if a.Secrets == nil || a.Quotas == nil || a.TransportKeys == nil || a.Log == nil || (a.Identity == nil && !a.NoAuth) {
 		panic("barbican.API: incomplete")
 	}
 	a.Limits = a.Limits.orDefaults()

@@ -29,5 +29,6 @@
 //	payload.go       payload out, payload in
 //	list.go          list
 //	metadata.go      user metadata
+//	transportkeys.go that there are no transport keys
 //	quotas.go        quotas of the caller's project, and of any project
 package barbican

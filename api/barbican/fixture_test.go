@@ -24,6 +24,7 @@ import (
 	"github.com/strongroom-kms/strongroom/audit"
 	"github.com/strongroom-kms/strongroom/auth"
 	"github.com/strongroom-kms/strongroom/fault"
+	"github.com/strongroom-kms/strongroom/gate"
 	"github.com/strongroom-kms/strongroom/hsm/hsmtest"
 	"github.com/strongroom-kms/strongroom/kek"
 	"github.com/strongroom-kms/strongroom/persistence/pgtest"
@@ -31,6 +32,7 @@ import (
 	"github.com/strongroom-kms/strongroom/policy/cedar"
 	"github.com/strongroom-kms/strongroom/quota"
 	"github.com/strongroom-kms/strongroom/secret"
+	"github.com/strongroom-kms/strongroom/transport"
 )
 
 func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
@@ -115,6 +117,7 @@ type world struct {
 	api      *barbican.API
 	secrets  *secret.Service
 	quotas   *quota.Service
+	gate     gate.Gate
 	db       *postgres.DB
 	token    *hsmtest.Memory
 	identity *identity
@@ -155,12 +158,16 @@ func newWorld(t testing.TB, change ...func(*barbican.API)) *world {
 		NewID:      func() secret.ID { return secret.ID(count(&ids, "00000000-0000-4000-8000-%012d")) },
 		NewEventID: func() string { return count(&events, "00000000-0000-7000-8000-%012d") },
 	})
+	w.gate = gate.Gate{
+		Judge: judge(), Recorder: w.journal, Now: w.clock.now,
+		NewEventID: func() string { return count(&events, "00000000-0000-7000-8000-%012d") },
+	}
 	w.quotas = quota.NewService(quota.Deps{
 		Store: w.db, Judge: judge(), Recorder: w.journal, Now: w.clock.now,
 		NewEventID: func() string { return count(&events, "00000000-0000-7000-8000-%012d") },
 	})
 	w.api = &barbican.API{
-		Secrets: w.secrets, Quotas: w.quotas, Identity: w.identity, Host: base, AuthURL: "https://identity.test/v3",
+		Secrets: w.secrets, Quotas: w.quotas, TransportKeys: transport.NewService(w.gate), Identity: w.identity, Host: base, AuthURL: "https://identity.test/v3",
 		Version: "1.2.3", Now: w.clock.now, Log: zap.New(core),
 	}
 	for _, c := range change {

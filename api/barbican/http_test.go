@@ -263,10 +263,11 @@ func TestSlowUploadHoldsNobodyUp(t *testing.T) {
 func TestMountRefusesAnIncompleteAPI(t *testing.T) {
 	w := newWorld(t)
 	for name, api := range map[string]*barbican.API{
-		"no secrets":  {Quotas: w.quotas, Identity: w.identity, Log: zap.NewNop()},
-		"no quotas":   {Secrets: w.secrets, Identity: w.identity, Log: zap.NewNop()},
-		"no identity": {Secrets: w.secrets, Quotas: w.quotas, Log: zap.NewNop()},
-		"no log":      {Secrets: w.secrets, Quotas: w.quotas, Identity: w.identity},
+		"no secrets":        {Quotas: w.quotas, Identity: w.identity, Log: zap.NewNop()},
+		"no quotas":         {Secrets: w.secrets, Identity: w.identity, Log: zap.NewNop()},
+		"no transport keys": {Secrets: w.secrets, Quotas: w.quotas, Identity: w.identity, Log: zap.NewNop()},
+		"no identity":       {Secrets: w.secrets, Quotas: w.quotas, TransportKeys: w.api.TransportKeys, Log: zap.NewNop()},
+		"no log":            {Secrets: w.secrets, Quotas: w.quotas, TransportKeys: w.api.TransportKeys, Identity: w.identity},
 	} {
 		func() {
 			defer func() {

@@ -84,13 +84,14 @@ func (p *parts) keyManager(log *zap.Logger) *barbican.API {
 		authURL += "/v3"
 	}
 	return &barbican.API{
-		Secrets:  p.secrets,
-		Quotas:   p.quotas,
-		Identity: p.realm,
-		NoAuth:   p.cfg.Barbican.NoAuth,
-		Host:     p.cfg.Barbican.HostHref,
-		AuthURL:  authURL,
-		Version:  release,
+		Secrets:       p.secrets,
+		Quotas:        p.quotas,
+		TransportKeys: p.transportKeys,
+		Identity:      p.realm,
+		NoAuth:        p.cfg.Barbican.NoAuth,
+		Host:          p.cfg.Barbican.HostHref,
+		AuthURL:       authURL,
+		Version:       release,
 		Limits: barbican.Limits{
 			MaxPayload:       int(p.cfg.Barbican.MaxPayload),
 			MaxPayloadTenant: int(p.cfg.Barbican.MaxPayloadTenant),

@@ -22,6 +22,7 @@ import (
 	"github.com/strongroom-kms/strongroom/auth/realm"
 	"github.com/strongroom-kms/strongroom/configs"
 	"github.com/strongroom-kms/strongroom/fault"
+	"github.com/strongroom-kms/strongroom/gate"
 	"github.com/strongroom-kms/strongroom/hsm"
 	"github.com/strongroom-kms/strongroom/hsm/key"
 	"github.com/strongroom-kms/strongroom/kek"
@@ -32,6 +33,7 @@ import (
 	"github.com/strongroom-kms/strongroom/quota"
 	"github.com/strongroom-kms/strongroom/secret"
 	"github.com/strongroom-kms/strongroom/telemetry"
+	"github.com/strongroom-kms/strongroom/transport"
 )
 
 // parts is what a server is made of, in the order the parts depend on each
@@ -42,15 +44,16 @@ type parts struct {
 	level   zap.AtomicLevel
 	metrics *telemetry.Metrics
 
-	db       *postgres.DB
-	token    *hsm.Token
-	records  *journal.Journal
-	judge    *cedar.Judge
-	sealer   *kek.Sealer
-	secrets  *secret.Service
-	quotas   *quota.Service
-	realm    *realm.Service
-	verifier *aksk.Verifier
+	db            *postgres.DB
+	token         *hsm.Token
+	records       *journal.Journal
+	judge         *cedar.Judge
+	sealer        *kek.Sealer
+	secrets       *secret.Service
+	quotas        *quota.Service
+	transportKeys *transport.Service
+	realm         *realm.Service
+	verifier      *aksk.Verifier
 
 	sockets  map[string]net.Listener // of listeners that are bound already
 	draining atomic.Bool
@@ -217,6 +220,7 @@ func (p *parts) buildServices() error {
 		Now:        time.Now,
 		Defaults:   defaultQuotas(p.cfg.Barbican.Quotas),
 	})
+	p.transportKeys = transport.NewService(gate.Gate{Judge: p.judge, Recorder: p.records, NewEventID: newEventID, Now: time.Now})
 	p.realm = realm.NewService(realm.Deps{
 		Store:      p.db,
 		Sealer:     p.sealer,
