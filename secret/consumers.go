@@ -10,6 +10,7 @@ import (
 	"github.com/strongroom-kms/strongroom/auth"
 	"github.com/strongroom-kms/strongroom/fault"
 	"github.com/strongroom-kms/strongroom/policy"
+	"github.com/strongroom-kms/strongroom/quota"
 )
 
 var (
@@ -74,6 +75,9 @@ func (l *Located) Register(ctx context.Context, u Use) (Secret, error) {
 		ID: ConsumerID(l.s.deps.NewID()), Use: u, Registrar: l.who.Project, CreatedAt: now, UpdatedAt: now,
 	}
 	fresh, err := l.s.deps.Store.Register(ctx, sec, c, ev)
+	if errors.Is(err, quota.ErrReached) {
+		return Secret{}, l.s.gate.Refuse(ctx, ev.As(audit.Refused), err)
+	}
 	if err != nil {
 		return Secret{}, err
 	}

@@ -64,7 +64,8 @@ type Store interface {
 	Consumers(ctx context.Context, s Secret, limit, offset int) ([]Consumer, int, error)
 	// Register adds c to a secret, which counts as an update of it and makes
 	// its revision grow. Where the secret has that use already, fresh is false
-	// and nothing changes.
+	// and nothing changes. Where its registrar has as many as it may, the error
+	// wraps quota.ErrReached.
 	Register(ctx context.Context, s Secret, c Consumer, ev audit.Event) (fresh bool, err error)
 	// Unregister removes a use from a secret: ErrNoConsumer where it is not
 	// there, ErrConsumerForeign where neither it nor the secret is by's.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/strongroom-kms/strongroom/audit"
 	"github.com/strongroom-kms/strongroom/auth"
+	"github.com/strongroom-kms/strongroom/quota"
 	"github.com/strongroom-kms/strongroom/secret"
 )
 
@@ -40,8 +41,14 @@ func (st *Store) Register(ctx context.Context, s secret.Secret, c secret.Consume
 		return false, err
 	}
 	r, err := st.at(s.Project, s.ID, ev.At)
-	if err != nil || r.using(c.Use) >= 0 {
+	if err != nil {
 		return false, err
+	}
+	if most := st.Quotas.Of(quota.Consumers); most >= 0 && st.registered(c.Registrar) >= most {
+		return false, quota.Reached(quota.Consumers)
+	}
+	if r.using(c.Use) >= 0 {
+		return false, nil
 	}
 	after := slices.IndexFunc(r.consumers, func(o secret.Consumer) bool {
 		return o.CreatedAt.After(c.CreatedAt) || o.CreatedAt.Equal(c.CreatedAt) && o.ID > c.ID
@@ -54,6 +61,18 @@ func (st *Store) Register(ctx context.Context, s secret.Secret, c secret.Consume
 	r.secret.UpdatedAt = c.UpdatedAt
 	st.log = append(st.log, ev)
 	return true, nil
+}
+
+// registered counts the consumers that a project registered.
+func (st *Store) registered(by auth.ProjectID) (n int64) {
+	for _, r := range st.secrets {
+		for _, c := range r.consumers {
+			if c.Registrar == by {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 // Unregister implements secret.Store.

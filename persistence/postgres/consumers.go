@@ -13,6 +13,7 @@ import (
 
 	"github.com/strongroom-kms/strongroom/audit"
 	"github.com/strongroom-kms/strongroom/auth"
+	"github.com/strongroom-kms/strongroom/quota"
 	"github.com/strongroom-kms/strongroom/secret"
 )
 
@@ -119,15 +120,17 @@ func (db *DB) Consumers(ctx context.Context, s secret.Secret, limit, offset int)
 // A new consumer makes the secret's revision grow, and that is what
 // DeleteUnused compares: it cannot see a consumer that was committed after it
 // began. What registers at the same time as a deletion either is deleted with
-// the secret or finds no secret to refer to.
+// the secret or finds no secret to refer to. The quota is that of the project
+// that registers.
 var registerText = `
-		WITH s AS (
+		WITH ` + room(countedSecretConsumers, "$11", "$14", "$3") + `,
+		s AS (
 			SELECT s.project, s.id FROM secrets s
 			WHERE s.project = $1 AND s.id = $2 AND ` + alive("s", "$3") + `
 		),
 		c AS (
 			INSERT INTO secret_consumers (project, secret, id, digest, service, resource_type, resource_id, registrar, created_at, updated_at)
-			SELECT project, id, $6, $7, $8, $9, $10, $11, $12, $13 FROM s
+			SELECT project, id, $6, $7, $8, $9, $10, $11, $12, $13 FROM s, room WHERE room.free
 			ON CONFLICT ON CONSTRAINT secret_consumers_use DO NOTHING
 			RETURNING project, secret
 		),
@@ -139,7 +142,7 @@ var registerText = `
 			INSERT INTO audit_events (project, id, at, event)
 			SELECT project, $4, $3, $5 FROM c
 		)
-		SELECT EXISTS (SELECT FROM s), EXISTS (SELECT FROM c)`
+		SELECT EXISTS (SELECT FROM s), EXISTS (SELECT FROM c), (SELECT free FROM room)`
 
 // Register implements secret.Store.
 func (db *DB) Register(ctx context.Context, s secret.Secret, c secret.Consumer, ev audit.Event) (fresh bool, err error) {
@@ -147,11 +150,12 @@ func (db *DB) Register(ctx context.Context, s secret.Secret, c secret.Consumer, 
 	if err != nil {
 		return false, fmt.Errorf("encode event: %w", err)
 	}
-	var found bool
+	var found, free bool
 	err = db.row(ctx, "secret_register", registerText,
 		string(s.Project), string(s.ID), ev.At, ev.ID, string(record),
 		string(c.ID), digestOf(c.Use), c.Service, c.ResourceType, c.ResourceID, string(c.Registrar), c.CreatedAt, c.UpdatedAt,
-	).Scan(&found, &fresh)
+		db.limit(countedSecretConsumers),
+	).Scan(&found, &fresh, &free)
 	switch {
 	case violates(err, "secret_consumers_secret"): // deleted while the statement ran
 		return false, secret.ErrNotFound
@@ -159,6 +163,8 @@ func (db *DB) Register(ctx context.Context, s secret.Secret, c secret.Consumer, 
 		return false, fmt.Errorf("register consumer: %w", err)
 	case !found:
 		return false, secret.ErrNotFound
+	case !free:
+		return false, quota.Reached(quota.Consumers)
 	}
 	return fresh, nil
 }

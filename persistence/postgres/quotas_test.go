@@ -262,3 +262,46 @@ func TestContainerQuota(t *testing.T) {
 		t.Errorf("with a secret that is missing: %v", err)
 	}
 }
+
+// Consumers count for the project that registers them, wherever the secret is.
+func TestConsumerQuota(t *testing.T) {
+	t.Parallel()
+	w := newWorkloadOn(t, pgtest.URL(t), 8)
+	s := w.fill(1)[0]
+	w.allow(quota.Limits{quota.Consumers: 2})
+	var wg sync.WaitGroup
+	var made atomic.Int64
+	for i := range 8 {
+		wg.Go(func() {
+			fresh, err := w.db.Register(t.Context(), s, w.consumer(w.project, i), w.event())
+			switch {
+			case fresh:
+				made.Add(1)
+			case !errors.Is(err, quota.ErrReached):
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if made.Load() != 2 || w.count("secret_consumers") != 2 {
+		t.Errorf("%d made, %d there", made.Load(), w.count("secret_consumers"))
+	}
+	for i := range 3 {
+		if _, err := w.db.Register(t.Context(), s, w.consumer("other", 10+i), w.event()); err != nil {
+			t.Errorf("of another project: %v", err)
+		}
+	}
+	gone := s
+	gone.ID = secret.ID(uuid.NewString())
+	if _, err := w.db.Register(t.Context(), gone, w.consumer(w.project, 1), w.event()); !errors.Is(err, secret.ErrNotFound) {
+		t.Errorf("of a secret that is gone: %v", err)
+	}
+}
+
+func (w *workload) consumer(by auth.ProjectID, i int) secret.Consumer {
+	now := time.Now()
+	return secret.Consumer{
+		ID: secret.ConsumerID(uuid.NewString()), Registrar: by, CreatedAt: now, UpdatedAt: now,
+		Use: secret.Use{Service: "compute", ResourceType: "server", ResourceID: fmt.Sprint(i)},
+	}
+}
