@@ -93,6 +93,8 @@ func (a *API) routes() []route {
 	return slices.Concat(all,
 		a.quotaRoutes(),
 		a.transportKeyRoutes(),
+		a.aclRoutes(),
+		a.consumerRoutes(),
 	)
 }
 

@@ -26,9 +26,6 @@ type secretBody struct {
 	SecretRef    string            `json:"secret_ref"`
 }
 
-// consumerBody is who else says that it needs a secret. Nobody can say so yet.
-type consumerBody struct{}
-
 func (c *call) secretBody(s secret.Secret) secretBody {
 	b := secretBody{
 		Created:    formatTime(s.CreatedAt),
@@ -47,7 +44,7 @@ func (c *call) secretBody(s secret.Secret) secretBody {
 		b.CreatorID = &id
 	}
 	if c.version >= v1_1 {
-		b.Consumers = &[]consumerBody{}
+		b.Consumers = consumersIn(s)
 	}
 	if s.ContentType != "" {
 		b.ContentTypes = map[string]string{"default": s.ContentType}

@@ -95,6 +95,22 @@ func (c *call) locate(act policy.Action, want secret.Want) (*secret.Located, err
 	return c.api.Secrets.Locate(c.r.Context(), c.who, act, h, want)
 }
 
+// locateFor finds the secret that the path names, and makes all checks before
+// the body of a call that answers nothing but JSON.
+func (c *call) locateFor(act policy.Action, want secret.Want) (*secret.Located, error) {
+	sec, err := c.locate(act, want)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.acceptsJSON(); err != nil {
+		return nil, err
+	}
+	return sec, sec.May(c.r.Context(), act)
+}
+
+// here is the reference of the secret that the path names.
+func (c *call) here() string { return c.ref(secret.ID(mux.Vars(c.r)["id"])) }
+
 var errBadID = fault.New(fault.NotFound, "The id in the path is not a valid UUID of version 4.")
 
 // isUUIDv4 reports whether text is the one form that ids are handed out in.

@@ -31,4 +31,6 @@
 //	metadata.go      user metadata
 //	transportkeys.go that there are no transport keys
 //	quotas.go        quotas of the caller's project, and of any project
+//	acl.go           ACLs
+//	consumers.go     consumers of secrets
 package barbican

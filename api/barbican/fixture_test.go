@@ -58,6 +58,8 @@ var people = map[string]person{
 	"norole":   {projectP, "none"},
 	"x":        {projectQ, "creator"},
 	"x-adm":    {projectQ, "admin"},
+	"x-obs":    {projectQ, "observer"},
+	"guest":    {projectQ, "none"},
 	"unscoped": {"", "creator"},
 }
 

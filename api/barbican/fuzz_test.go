@@ -3,6 +3,10 @@ package barbican
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -138,6 +142,105 @@ func FuzzQuery(f *testing.F) {
 			if v, ok := again.find(p.name); p.name != "limit" && p.name != "offset" && (!ok || v != p.value) {
 				t.Errorf("%q: the link %q loses %q", raw, next, p.name)
 			}
+		}
+	})
+}
+
+// bodyOf is a JSON body as a handler has it; ok is false where none gets there.
+func bodyOf(t *testing.T, schema, text string) (o object, ok bool) {
+	t.Helper()
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPut, "/", strings.NewReader(text))
+	r.Header.Set("Content-Type", mediaJSON)
+	o, err := (&call{r: r}).object(schema)
+	return o, err == nil
+}
+
+// storableText reports whether a database takes text as it is.
+func storableText(text string) bool {
+	return utf8.ValidString(text) && !strings.ContainsRune(text, 0) && utf8.RuneCountInString(text) <= maxText
+}
+
+// A body is refused as the client's mistake, or what it makes of an ACL is
+// shown in a form that is read as the same.
+func FuzzACL(f *testing.F) {
+	for _, s := range []string{
+		`{}`, `{"read":{}}`, `{"read":{"users":[" u1 ","u2","u1",""],"project-access":false}}`, `{"read":{"users":[]}}`,
+		`{"read":{"users":["a",1]}}`, `{"read":{"project-access":"true"}}`, `{"read":null}`, `{"write":{}}`, `{"read":{"users":["\u0000"]}}`,
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		body, ok := bodyOf(t, "ACL", text)
+		if !ok {
+			return
+		}
+		change, err := newACL(body)
+		if err != nil {
+			if fault.KindOf(err) != fault.Invalid {
+				t.Errorf("%q: %v", text, err)
+			}
+			return
+		}
+		acl := change.Replace(nil, time.Unix(1, 0))
+		if acl == nil {
+			return
+		}
+		for _, u := range acl.Readers {
+			if !storableText(string(u)) {
+				t.Errorf("%q lets %q read", text, u)
+			}
+		}
+		shown, err := json.Marshal(map[string]any{"read": map[string]any{
+			"project-access": newACLBody(acl).Read.ProjectAccess, "users": newACLBody(acl).Read.Users,
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if body, ok = bodyOf(t, "ACL", string(shown)); !ok {
+			t.Fatalf("%q is shown as %s", text, shown)
+		}
+		again, err := newACL(body)
+		if err != nil || !reflect.DeepEqual(again.Replace(nil, time.Unix(1, 0)), acl) {
+			t.Errorf("%q is shown as %s, and that is read as %+v, %v", text, shown, again, err)
+		}
+	})
+}
+
+// A body is refused as the client's mistake, or names a consumer that answers
+// show in a form that is read as the same.
+func FuzzConsumer(f *testing.F) {
+	for _, s := range []string{
+		`{"service":"image","resource_type":"image","resource_id":"1"}`, `{"service":" a ","resource_type":"b","resource_id":"c","x":1}`,
+		`{"service":"","resource_type":"b","resource_id":"c"}`, `{"service":"\u0000","resource_type":null,"resource_id":5}`, `{}`,
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		body, ok := bodyOf(t, "Secret Consumer", text)
+		if !ok {
+			return
+		}
+		u, err := newUse(body)
+		if err != nil {
+			if fault.KindOf(err) != fault.Invalid {
+				t.Errorf("%q: %v", text, err)
+			}
+			return
+		}
+		for _, part := range []string{u.Service, u.ResourceType, u.ResourceID} {
+			if part == "" || !storableText(part) {
+				t.Errorf("%q has %q", text, part)
+			}
+		}
+		shown, err := json.Marshal(newConsumerBody(u))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if body, ok = bodyOf(t, "Secret Consumer", string(shown)); !ok {
+			t.Fatalf("%q is shown as %s", text, shown)
+		}
+		if again, err := newUse(body); err != nil || again != u {
+			t.Errorf("%q is shown as %s, and that is read as %+v, %v", text, shown, again, err)
 		}
 	})
 }

@@ -25,14 +25,9 @@ func (a *API) listSecrets(c *call) error {
 	if err != nil {
 		return err
 	}
-	if strings.EqualFold(q.get("acl_only"), "true") && c.who.User != "" {
-		// Secrets of any project that are shared with the caller. There are no
-		// ACLs yet, so there are none.
-		wire.WriteJSON(c.w, http.StatusOK, listBody{Secrets: []secretBody{}})
-		return nil
-	}
 	selection.Limit, selection.Offset = p.limit, p.offset
-	secrets, total, err := a.Secrets.List(c.r.Context(), c.who, selection)
+	selection.Consumers = c.version >= v1_1
+	secrets, total, err := c.list(q, selection)
 	if err != nil {
 		return err
 	}
@@ -43,6 +38,15 @@ func (a *API) listSecrets(c *call) error {
 	body.Previous, body.Next = p.links(c.collection(), q, len(secrets), total)
 	wire.WriteJSON(c.w, http.StatusOK, body)
 	return nil
+}
+
+// list reads a page of the caller's project, or of what an ACL shares with the
+// caller: that is of any project, but in the older form of a path of its own.
+func (c *call) list(q query, s secret.Query) ([]secret.Secret, int, error) {
+	if strings.EqualFold(q.get("acl_only"), "true") && c.who.User != "" {
+		return c.api.Secrets.ListShared(c.r.Context(), c.who, c.project, s)
+	}
+	return c.api.Secrets.List(c.r.Context(), c.who, s)
 }
 
 // beyondBits is a bit length that no secret can have.

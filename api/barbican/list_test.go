@@ -186,16 +186,6 @@ func TestListShowsTheProject(t *testing.T) {
 			t.Errorf("another project sees %s", a.body)
 		}
 	})
-	t.Run("nothing is shared", func(t *testing.T) { // §8.8 acl_only
-		for _, q := range []string{"acl_only=true", "limit=2&acl_only=TRUE"} {
-			if a := w.do("u1", "GET /v1/secrets?"+q, "", ""); a.body != `{"secrets":[],"total":0}` {
-				t.Errorf("?%s: %s", q, a.body)
-			}
-		}
-		if a := w.do("u1", "GET /v1/secrets?acl_only=true&sort=foo", "", ""); a.code != 400 {
-			t.Errorf("a bad sort key: %d", a.code)
-		}
-	})
 	t.Run("BAR-235", func(t *testing.T) {
 		a := w.do("u1", "GET /v1/secrets", "OpenStack-API-Version: key-manager 1.1", "")
 		if got := strings.Count(a.body, `"consumers":[]`); got != 10 {

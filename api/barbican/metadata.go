@@ -36,7 +36,7 @@ func (a *API) getMetadata(c *call) error {
 
 // putMetadata serves PUT /v1/secrets/{id}/metadata: it replaces all pairs (§9.2).
 func (a *API) putMetadata(c *call) error {
-	sec, err := c.mayWriteMetadata(secret.Want{})
+	sec, err := c.locateFor(policy.MetadataWrite, secret.Want{})
 	if err != nil {
 		return err
 	}
@@ -51,22 +51,9 @@ func (a *API) putMetadata(c *call) error {
 	if err := sec.ReplaceMetadata(c.r.Context(), pairs); err != nil {
 		return err
 	}
-	ref := c.ref(secret.ID(mux.Vars(c.r)["id"])) + "/metadata"
+	ref := c.here() + "/metadata"
 	wire.WriteJSON(c.w, http.StatusCreated, metadataRefBody{MetadataRef: ref})
 	return nil
-}
-
-// mayWriteMetadata makes the checks before the body of the calls that answer
-// nothing but JSON.
-func (c *call) mayWriteMetadata(want secret.Want) (*secret.Located, error) {
-	sec, err := c.locate(policy.MetadataWrite, want)
-	if err != nil {
-		return nil, err
-	}
-	if err := c.acceptsJSON(); err != nil {
-		return nil, err
-	}
-	return sec, sec.May(c.r.Context(), policy.MetadataWrite)
 }
 
 // newMetadata reads all pairs. Two names that differ in case alone are one
@@ -128,7 +115,7 @@ func newMetadatum(body object) (secret.Metadatum, error) {
 
 // addMetadatum serves POST /v1/secrets/{id}/metadata (§9.4).
 func (a *API) addMetadatum(c *call) error {
-	sec, err := c.mayWriteMetadata(secret.Want{})
+	sec, err := c.locateFor(policy.MetadataWrite, secret.Want{})
 	if err != nil {
 		return err
 	}
@@ -143,7 +130,7 @@ func (a *API) addMetadatum(c *call) error {
 	if err := sec.AddMetadatum(c.r.Context(), m); err != nil {
 		return err
 	}
-	c.w.Header().Set("Location", c.ref(secret.ID(mux.Vars(c.r)["id"]))+"/metadata/"+m.Key)
+	c.w.Header().Set("Location", c.here()+"/metadata/"+m.Key)
 	wire.WriteJSON(c.w, http.StatusCreated, metadatumBody(m))
 	return nil
 }
@@ -160,14 +147,8 @@ func (c *call) pathKey() (string, error) {
 
 // getMetadatum serves GET /v1/secrets/{id}/metadata/{key} (§9.3).
 func (a *API) getMetadatum(c *call) error {
-	sec, err := c.locate(policy.MetadataRead, secret.Want{Metadata: true})
+	sec, err := c.locateFor(policy.MetadataRead, secret.Want{Metadata: true})
 	if err != nil {
-		return err
-	}
-	if err := c.acceptsJSON(); err != nil {
-		return err
-	}
-	if err := sec.May(c.r.Context(), policy.MetadataRead); err != nil {
 		return err
 	}
 	key, err := c.pathKey()
@@ -220,7 +201,7 @@ func (a *API) changeMetadatum(c *call) error {
 
 // deleteMetadatum serves DELETE /v1/secrets/{id}/metadata/{key} (§9.6).
 func (a *API) deleteMetadatum(c *call) error {
-	sec, err := c.mayWriteMetadata(secret.Want{})
+	sec, err := c.locateFor(policy.MetadataWrite, secret.Want{})
 	if err != nil {
 		return err
 	}

@@ -290,7 +290,6 @@ func TestSecondStepChangesNothingElse(t *testing.T) { // BAR-161, BAR-174
 }
 
 func TestDelete(t *testing.T) {
-	v12 := "OpenStack-API-Version: key-manager 1.2"
 	rows := []row{
 		{id: "BAR-190", do: "DELETE /v1/secrets/{ST}", want: 204, check: all(bodyIs(""), func(t *testing.T, w *world, _ answer) { // BAR-191
 			for _, do := range []string{"GET /v1/secrets/{ST}", "GET /v1/secrets/{ST}/payload", "PUT /v1/secrets/{ST}", "DELETE /v1/secrets/{ST}", "GET /v1/secrets/{ST}/metadata"} {

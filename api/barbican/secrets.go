@@ -177,7 +177,7 @@ func (a *API) getSecret(c *call) error {
 	if !wantsMetadata(c.r.Header["Accept"]) {
 		return a.getPayload(c)
 	}
-	sec, err := c.locate(policy.SecretShow, secret.Want{})
+	sec, err := c.locate(policy.SecretShow, secret.Want{Consumers: c.version >= v1_1})
 	if err != nil {
 		return err
 	}
@@ -198,32 +198,38 @@ func (a *API) deleteSecret(c *call) error {
 	if err := sec.May(c.r.Context(), policy.SecretDelete); err != nil {
 		return err
 	}
+	remove := sec.Delete
 	if c.version >= v1_2 {
-		if err := checkForce(c.r.URL.RawQuery); err != nil {
+		force, err := forced(c.r.URL.RawQuery)
+		if err != nil {
 			return err
 		}
+		if !force {
+			remove = sec.DeleteUnused
+		}
 	}
-	if err := sec.Delete(c.r.Context()); err != nil {
+	if err := remove(c.r.Context()); err != nil {
 		return err
 	}
 	c.w.WriteHeader(http.StatusNoContent)
 	return nil
 }
 
-// checkForce refuses a value of force that is neither true nor false. While
-// nothing can register as a consumer, both mean the same.
-func checkForce(raw string) error {
+// forced reports whether a secret goes although it has consumers.
+func forced(raw string) (bool, error) {
 	q, err := parseQuery(raw)
 	if err != nil {
-		return err
+		return false, err
 	}
 	text, ok := q.find("force")
 	if !ok {
-		return nil
+		return false, nil
 	}
 	switch strings.ToLower(strings.TrimFunc(text, blank)) {
-	case "1", "t", "true", "on", "y", "yes", "0", "f", "false", "off", "n", "no":
-		return nil
+	case "1", "t", "true", "on", "y", "yes":
+		return true, nil
+	case "0", "f", "false", "off", "n", "no":
+		return false, nil
 	}
-	return invalid("The query parameter force is not a boolean.")
+	return false, invalid("The query parameter force is not a boolean.")
 }

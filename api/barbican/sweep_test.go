@@ -14,12 +14,13 @@ func TestNoRequestBreaksTheServer(t *testing.T) {
 		"/v1/secrets/{ST}/metadata", "/v1/secrets/{ST}/metadata/k", "/v1/secrets/{NX}", "/v1/secrets/{NX}/payload",
 		"/v1/secrets/{NX}/metadata", "/v1/secrets/{NX}/metadata/k", "/v1/secrets/{BAD}", "/v1/secrets/{BAD}/metadata/k",
 		"/v1/secrets/%00", "/v1/secrets/%ff/payload", "/v1/secrets/{ST}/metadata/%00", "/v1/secrets/{ST}/metadata/%ff",
-		"/v1/secrets/{ST}/metadata/" + strings.Repeat("k", 300), "/v1/secrets//", "/v1//", "/v1/secrets/{ST}/acl",
+		"/v1/secrets/{ST}/metadata/" + strings.Repeat("k", 300), "/v1/secrets//", "/v1//",
+		"/v1/secrets/{ST}/acl", "/v1/secrets/{NX}/acl", "/v1/secrets/{ST}/consumers", "/v1/secrets/{ST}/consumers/{NX}", "/v1/{P}/secrets/{ST}/consumers",
 		"/v1/{P}/secrets", "/v1/{P}/secrets/{ST}", "/v1/{P}/secrets/{S0}", "/v1/{P}/secrets/{ST}/payload",
 		"/v1/{P}/secrets/{ST}/metadata/k", "/v1/{Q}/secrets/{ST}", "/v1/%00/secrets", "/v1/%ff/secrets/{ST}", "/v1/containers", "/%ff",
 	}
 	queries := []string{
-		"", "?limit=a&offset=-1", "?limit=1&limit=2", "?%zz", "?name=%00", "?name=%ff", "?sort=x", "?created=x", "?force=x", "?;",
+		"", "?limit=a&offset=-1", "?limit=1&limit=2", "?%zz", "?name=%00", "?name=%ff", "?sort=x", "?created=x", "?force=x", "?;", "?acl_only=true&limit=2",
 		"?trans_wrapped_session_key=%00", "?bits=99999999999999999999", `?name=\`, "?" + strings.Repeat("a", 8000),
 	}
 	bodies := map[string]string{
@@ -27,6 +28,8 @@ func TestNoRequestBreaksTheServer(t *testing.T) {
 		"metadata": `{"metadata":{"k":"v"}}`, "a pair": `{"key":"k","value":"v"}`, "wrong types": `{"name":{},"payload":[],"metadata":[],"key":1,"value":null,"bit_length":{}}`,
 		"NUL": `{"name":"\u0000","metadata":{"k":"\u0000"},"key":"\u0000","value":"\u0000"}`, "half a pair": `{"name":"\ud800"}`,
 		"broken": `{"name":`, "not UTF-8": "\xff\xfe", "too large": strings.Repeat("x", 60_000), "deep": strings.Repeat(`{"metadata":`, 20_000),
+		"an ACL": `{"read":{"users":["u1","guest"],"project-access":true}}`, "an odd ACL": `{"read":{"users":["\u0000",{}],"project-access":[]}}`,
+		"a consumer": `{"service":"s","resource_type":"t","resource_id":"r"}`, "an odd consumer": `{"service":{},"resource_type":"\u0000","resource_id":null}`,
 		"numbers": `{"bit_length":1e999999999,"name":-0}`,
 	}
 	headers := []string{

@@ -46,6 +46,41 @@ when { resource.project == principal.project && resource.name like "prod/*" };`)
 	}
 }
 
+// docs/dialects.md gives operators a rule that makes Huawei's clients respect
+// what an ACL of Barbican made private.
+func TestDocumentedRuleForPrivateSecrets(t *testing.T) {
+	t.Parallel()
+	doc, err := os.ReadFile("../../docs/dialects.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(doc), "```cedar\n")
+	rule, _, found := strings.Cut(rest, "```")
+	if !found {
+		t.Fatal("the rule is gone")
+	}
+	without, with := load(t, cedar.Config{Mode: cedar.Legacy}), with(t, rule)
+	target := policy.Target{Kind: "secret", Project: "home", ID: "5e", Owner: "owner", Private: true}
+	for _, tc := range []struct {
+		user    auth.UserID
+		role    string
+		private bool
+		want    bool
+	}{
+		{"peer", "creator", true, false}, {"peer", "creator", false, true}, {"peer", "observer", true, false},
+		{"owner", "creator", true, true}, {"peer", "admin", true, true},
+	} {
+		who := auth.Principal{User: tc.user, Project: "home", Roles: []string{tc.role}, Family: policy.Huawei}
+		target.Private = tc.private
+		if got := with.Decide(who, policy.SecretReveal, target); got.Allowed != tc.want {
+			t.Errorf("%+v: %v by %v", tc, got.Allowed, got.Rules)
+		}
+		if got := without.Decide(who, policy.SecretReveal, target); !got.Allowed {
+			t.Errorf("%+v without the rule: refused", tc)
+		}
+	}
+}
+
 func TestForbidWinsAndIsNamed(t *testing.T) {
 	t.Parallel()
 	j := with(t, `
