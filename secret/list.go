@@ -19,7 +19,7 @@ type Query struct {
 	Created               []Bound
 	Updated               []Bound
 	Expiration            []Bound
-	Sort                  []Order // then by creation, then by UUID
+	Sort                  []Order // then by creation and UUID, in the direction of the first
 	Consumers             bool    // also read the consumers of each secret on the page
 }
 

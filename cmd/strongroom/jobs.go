@@ -21,6 +21,8 @@ func (p *parts) startJobs() (stop func()) {
 			_, err := p.realm.PurgeTokens(ctx, tokensPerPurge)
 			return err
 		}},
+		// Each node settles what it has seen itself.
+		{Name: "settle-tallies", Every: 10 * time.Second, Run: p.db.Settle},
 	} {
 		run := j.Run
 		j.Run = func(ctx context.Context) error {

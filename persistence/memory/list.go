@@ -116,7 +116,8 @@ func matchLike(pattern, text string) bool {
 }
 
 // inOrder compares by the attributes of sort, missing ones last where it
-// ascends and first where it descends, then by creation and UUID.
+// ascends and first where it descends, then by creation and UUID in the
+// direction of the first of them.
 func inOrder(sort []secret.Order) (func(a, b secret.Secret) int, error) {
 	var by []func(a, b secret.Secret) int
 	for _, o := range sort {
@@ -124,14 +125,21 @@ func inOrder(sort []secret.Order) (func(a, b secret.Secret) int, error) {
 		if !ok {
 			return nil, fault.New(fault.Internal, "unknown sort key")
 		}
+		if o.By == secret.ByStatus { // the same for all
+			continue
+		}
 		if o.Descending {
 			by = append(by, func(a, b secret.Secret) int { return compare(b, a) })
 		} else {
 			by = append(by, compare)
 		}
 	}
+	last := byCreation
+	if first := slices.IndexFunc(sort, func(o secret.Order) bool { return o.By != secret.ByStatus }); first >= 0 && sort[first].Descending {
+		last = func(a, b secret.Secret) int { return byCreation(b, a) }
+	}
 	return func(a, b secret.Secret) int {
-		for _, compare := range append(by, byCreation) {
+		for _, compare := range append(by, last) {
 			if c := compare(a, b); c != 0 {
 				return c
 			}

@@ -41,7 +41,8 @@ CREATE INDEX container_consumers_by_registrar ON container_consumers (registrar)
 --
 -- VOLATILE, so that under READ COMMITTED the count has a snapshot of its own,
 -- taken after the lock: it sees what was committed while this one waited. The
--- count stops at the limit, and so does its cost.
+-- count stops at the limit, and so does its cost; that of secrets is not counted
+-- but added up.
 -- +goose StatementBegin
 CREATE FUNCTION quota_room(project_ text, resource_ text, limit_ bigint, now_ timestamptz) RETURNS boolean
 LANGUAGE plpgsql VOLATILE AS $$
@@ -60,11 +61,11 @@ BEGIN
     END IF;
     CASE resource_
     WHEN 'secrets' THEN
-        SELECT count(*) INTO have FROM (
-            SELECT FROM secrets s
-            WHERE s.project = project_ AND s.revision >= 0
-              AND (s.expiration IS NULL OR s.expiration > now_) AND (s.delete_at IS NULL OR s.delete_at > now_)
-            LIMIT limit_) living;
+        -- What a list says that there are: see migration 8.
+        SELECT (SELECT coalesce(sum(t.n), 0) FROM row_tallies t WHERE t.project = project_ AND t.what = 'secrets')
+            + (SELECT count(*) FROM secrets s WHERE s.project = project_ AND NOT s.tallied)
+            - (SELECT count(*) FROM secrets s WHERE s.project = project_ AND least(s.expiration, s.delete_at) <= now_)
+            INTO have;
     WHEN 'containers' THEN
         SELECT count(*) INTO have FROM (
             SELECT FROM containers c WHERE c.project = project_ AND c.type <> '' LIMIT limit_) living;

@@ -178,6 +178,15 @@ func describe(t *testing.T, db *sql.DB) string {
 			ORDER BY i.indexrelid::regclass::text`, table) {
 			b.WriteString(index + ";\n")
 		}
+		for _, trigger := range strs(t, db, `
+			SELECT pg_get_triggerdef(oid) FROM pg_trigger
+			WHERE tgrelid = $1::regclass AND NOT tgisinternal ORDER BY tgname`, table) {
+			b.WriteString(trigger + ";\n")
+		}
+	}
+	for _, function := range strs(t, db, `
+		SELECT pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = 'public'::regnamespace ORDER BY proname`) {
+		b.WriteString("\n" + strings.TrimSpace(function) + ";\n")
 	}
 	for _, function := range strs(t, db, `
 		SELECT pg_get_functiondef(p.oid) FROM pg_proc p WHERE p.pronamespace = 'public'::regnamespace ORDER BY p.proname`) {

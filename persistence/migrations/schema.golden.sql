@@ -144,6 +144,13 @@ CREATE TABLE hsm_login_turn (
     CONSTRAINT hsm_login_turn_pkey PRIMARY KEY (token)
 );
 
+CREATE TABLE job_leases (
+    name text COLLATE "C" NOT NULL,
+    holder uuid NOT NULL,
+    until timestamp with time zone NOT NULL,
+    CONSTRAINT job_leases_pkey PRIMARY KEY (name)
+);
+
 CREATE TABLE keks (
     project text COLLATE "C" NOT NULL,
     id uuid NOT NULL,
@@ -257,6 +264,14 @@ CREATE TABLE roles (
     CONSTRAINT roles_pkey PRIMARY KEY (id),
     CONSTRAINT roles_name UNIQUE (name),
     CONSTRAINT roles_lower_case CHECK ((name = lower(name)))
+);
+
+CREATE TABLE row_tallies (
+    project text COLLATE "C" NOT NULL,
+    what text COLLATE "C" NOT NULL,
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    n bigint NOT NULL,
+    CONSTRAINT row_tallies_pkey PRIMARY KEY (project, what, id)
 );
 
 CREATE TABLE secret_consumers (
@@ -379,6 +394,7 @@ END) STORED NOT NULL,
     acl_readers text[] COLLATE "C",
     acl_created_at timestamp with time zone,
     acl_updated_at timestamp with time zone,
+    tallied boolean DEFAULT false NOT NULL,
     CONSTRAINT secrets_pkey PRIMARY KEY (project, id),
     CONSTRAINT secrets_event FOREIGN KEY (project, event) REFERENCES secret_events(project, name),
     CONSTRAINT secrets_acl CHECK ((num_nulls(acl_private, acl_readers, acl_created_at, acl_updated_at) = ANY (ARRAY[0, 4]))),
@@ -389,11 +405,16 @@ END) STORED NOT NULL,
     CONSTRAINT secrets_revision CHECK ((revision >= 0)),
     CONSTRAINT secrets_state CHECK ((state = ANY (ARRAY['ENABLED'::text, 'DISABLED'::text, 'PENDING_DELETE'::text, 'FROZEN'::text])))
 );
-CREATE INDEX secrets_by_creation ON public.secrets USING btree (project, created_at, id) INCLUDE (expiration, delete_at) WHERE (revision >= 0);
+CREATE INDEX secrets_by_creation ON public.secrets USING btree (project, created_at, id) INCLUDE (expiration, delete_at) WHERE (created_at > '-infinity'::timestamp with time zone);
 CREATE INDEX secrets_by_event ON public.secrets USING btree (project, event, listed_as, id) WHERE (event IS NOT NULL);
-CREATE INDEX secrets_by_handle ON public.secrets USING btree (project, listed_as, id) WHERE (revision >= 0);
+CREATE INDEX secrets_by_handle ON public.secrets USING btree (project, listed_as, id) WHERE (family > ''::text);
+CREATE INDEX secrets_by_name ON public.secrets USING btree (project, name, created_at, id) INCLUDE (expiration, delete_at) WHERE (type >= ''::text);
 CREATE INDEX secrets_by_reader ON public.secrets USING gin (acl_readers) WITH (fastupdate=off) WHERE (acl_readers IS NOT NULL);
+CREATE INDEX secrets_ended ON public.secrets USING btree (project, LEAST(expiration, delete_at)) WHERE (LEAST(expiration, delete_at) IS NOT NULL);
 CREATE UNIQUE INDEX secrets_name_in_project ON public.secrets USING btree (project, name) WHERE (family = 'huawei'::text);
+CREATE INDEX secrets_to_purge ON public.secrets USING btree (LEAST(expiration, delete_at)) WHERE (LEAST(expiration, delete_at) IS NOT NULL);
+CREATE INDEX secrets_untallied ON public.secrets USING btree (project) WHERE (NOT tallied);
+CREATE TRIGGER secrets_untally AFTER DELETE ON public.secrets FOR EACH ROW WHEN (old.tallied) EXECUTE FUNCTION untally();
 
 CREATE TABLE token_groups (
     name text COLLATE "C" NOT NULL,
@@ -440,11 +461,11 @@ BEGIN
     END IF;
     CASE resource_
     WHEN 'secrets' THEN
-        SELECT count(*) INTO have FROM (
-            SELECT FROM secrets s
-            WHERE s.project = project_ AND s.revision >= 0
-              AND (s.expiration IS NULL OR s.expiration > now_) AND (s.delete_at IS NULL OR s.delete_at > now_)
-            LIMIT limit_) living;
+        -- What a list says that there are: see migration 8.
+        SELECT (SELECT coalesce(sum(t.n), 0) FROM row_tallies t WHERE t.project = project_ AND t.what = 'secrets')
+            + (SELECT count(*) FROM secrets s WHERE s.project = project_ AND NOT s.tallied)
+            - (SELECT count(*) FROM secrets s WHERE s.project = project_ AND least(s.expiration, s.delete_at) <= now_)
+            INTO have;
     WHEN 'containers' THEN
         SELECT count(*) INTO have FROM (
             SELECT FROM containers c WHERE c.project = project_ AND c.type <> '' LIMIT limit_) living;
@@ -461,3 +482,62 @@ BEGIN
     RETURN have < limit_;
 END
 $function$;
+
+CREATE OR REPLACE FUNCTION public.untally()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    INSERT INTO row_tallies (project, what, n) VALUES (OLD.project, TG_TABLE_NAME, -1);
+    RETURN NULL;
+END $function$;
+
+CREATE OR REPLACE FUNCTION public.quota_room(project_ text, resource_ text, limit_ bigint, now_ timestamp with time zone)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    have bigint;
+BEGIN
+    IF limit_ < 0 THEN
+        RETURN true;
+    ELSIF limit_ = 0 THEN
+        RETURN false;
+    END IF;
+    PERFORM FROM quota_turns t WHERE t.project = project_ AND t.resource = resource_ FOR UPDATE;
+    IF NOT FOUND THEN
+        INSERT INTO quota_turns (project, resource) VALUES (project_, resource_) ON CONFLICT DO NOTHING;
+        PERFORM FROM quota_turns t WHERE t.project = project_ AND t.resource = resource_ FOR UPDATE;
+    END IF;
+    CASE resource_
+    WHEN 'secrets' THEN
+        -- What a list says that there are: see migration 8.
+        SELECT (SELECT coalesce(sum(t.n), 0) FROM row_tallies t WHERE t.project = project_ AND t.what = 'secrets')
+            + (SELECT count(*) FROM secrets s WHERE s.project = project_ AND NOT s.tallied)
+            - (SELECT count(*) FROM secrets s WHERE s.project = project_ AND least(s.expiration, s.delete_at) <= now_)
+            INTO have;
+    WHEN 'containers' THEN
+        SELECT count(*) INTO have FROM (
+            SELECT FROM containers c WHERE c.project = project_ AND c.type <> '' LIMIT limit_) living;
+    WHEN 'orders' THEN
+        SELECT count(*) INTO have FROM (
+            SELECT FROM orders o WHERE o.project = project_ LIMIT limit_) living;
+    WHEN 'secret consumers' THEN
+        SELECT count(*) INTO have FROM (
+            SELECT FROM secret_consumers c WHERE c.registrar = project_ LIMIT limit_) living;
+    WHEN 'container consumers' THEN
+        SELECT count(*) INTO have FROM (
+            SELECT FROM container_consumers c WHERE c.registrar = project_ LIMIT limit_) living;
+    END CASE;
+    RETURN have < limit_;
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION public.untally()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    INSERT INTO row_tallies (project, what, n) VALUES (OLD.project, TG_TABLE_NAME, -1);
+    RETURN NULL;
+END $function$;

@@ -36,12 +36,12 @@ func readers(ids []string) []auth.UserID {
 // sharedWith are the secrets whose ACL lists reader, of every project unless p
 // names one.
 func sharedWith(reader auth.UserID, p auth.ProjectID, now time.Time) scope {
-	return func(b *sqlbuilder.SelectBuilder) {
+	return scope{rows: func(b *sqlbuilder.SelectBuilder) {
 		b.Where("s.acl_readers @> "+b.Var(pq.StringArray{string(reader)})+"::text[]", alive("s", b.Var(now)))
 		if p != "" {
 			b.Where(b.Equal("s.project", string(p)))
 		}
-	}
+	}}
 }
 
 // ListShared implements secret.Store. It is the one list that looks into other

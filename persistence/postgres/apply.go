@@ -212,6 +212,7 @@ func (db *DB) Delete(ctx context.Context, s secret.Secret, ev audit.Event) error
 	if !gone {
 		return secret.ErrNotFound
 	}
+	db.tallies.sample(s)
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -97,6 +98,7 @@ type workload struct {
 	family  policy.Family
 	kek     kek.Version
 	body    []byte
+	seeded  atomic.Int64
 }
 
 // newWorkload has one connection, so that there is one backend to look at.

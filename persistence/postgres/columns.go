@@ -35,10 +35,16 @@ func csmsHandle(now string) string {
 			THEN s.listed_as ELSE s.id::text END`
 }
 
-// listed is alive for statements that look for s by handle or by creation. The
-// indexes for those have the part that holds for every row as their condition,
-// which keeps all other statements off them.
-func listed(s, now string) string { return s + ".revision >= 0 AND " + alive(s, now) }
+// listed is alive for statements that look for s by handle, and the next two by
+// creation and by name. The index for each has the part that holds for every
+// row as its condition, which keeps all other statements off it.
+func listed(s, now string) string { return s + ".family > '' AND " + alive(s, now) }
+
+func listedByCreation(s, now string) string {
+	return s + ".created_at > '-infinity' AND " + alive(s, now)
+}
+
+func listedByName(s, now string) string { return s + ".type >= '' AND " + alive(s, now) }
 
 // secretColumns is everything of the secret s, in the order in which secretRow
 // scans it.

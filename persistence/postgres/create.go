@@ -123,6 +123,7 @@ func (db *DB) Create(ctx context.Context, s secret.Secret, v *secret.Version, ev
 		case !created:
 			return envelope.ErrKEKGone
 		}
+		db.tallies.sample(s)
 		return nil
 	}
 }

@@ -55,6 +55,7 @@ type DB struct {
 	turns   chan struct{} // one place per connection, taken by who uses one
 	observe func(string, time.Duration, error)
 	trips   *atomic.Uint64
+	tallies tallies
 	quotas  quota.Limits
 
 	defaultGroup string // of tokens

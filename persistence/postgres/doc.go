@@ -26,7 +26,9 @@
 //	metadata.go    its user metadata
 //	acl.go         its ACL, and what is shared with one user
 //	consumers.go   who needs it
-//	list.go        Barbican's pages; named.go has CSMS's, and what a handle means
+//	list.go        Barbican's lists; page.go how a page is found, name.go how
+//	               names are, tally.go how many there are without counting
+//	named.go       CSMS's pages, and what a handle means
 //	containers.go  containers: made, found, listed, deleted; container_rows.go
 //	               has their columns, container_entries.go what is in them
 //	masterkeys.go  master keys by name, leases, and the first KEK

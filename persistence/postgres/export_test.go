@@ -46,9 +46,13 @@ func Texts() map[string]string {
 	}
 	for name, q := range map[string]secret.Query{
 		"list": {Limit: 10}, "list by name": {Limit: 10, Name: "a%"},
-		"list backwards": {Limit: 10, Sort: []secret.Order{{By: secret.ByCreated, Descending: true}}},
+		"list backwards":      {Limit: 10, Sort: []secret.Order{{By: secret.ByCreated, Descending: true}}},
+		"list in names order": {Limit: 10, Sort: []secret.Order{{By: secret.ByName}}},
+		"list one name":       {Limit: 10, Name: "a"},
+		"list by update":      {Limit: 10, Sort: []secret.Order{{By: secret.ByUpdated}}},
+		"list by algorithm":   {Limit: 10, Algorithm: "aes"},
 	} {
-		_, page, err := listBuilders(q, ofProject("p", time.Now()))
+		_, page, err := listBuilders(q, ofProject("p", q, time.Now()))
 		if err != nil {
 			panic(err)
 		}

@@ -13,27 +13,13 @@ import (
 	"github.com/strongroom-kms/strongroom/secret"
 )
 
-// sortColumns has the column of each attribute that a list may be sorted by.
-// Every secret has the same status.
-var sortColumns = map[secret.SortKey]string{
-	secret.ByAlgorithm:  "s.algorithm",
-	secret.ByBitLength:  "s.bit_length",
-	secret.ByCreated:    "s.created_at",
-	secret.ByExpiration: "s.expiration",
-	secret.ByMode:       "s.mode",
-	secret.ByName:       "s.name",
-	secret.ByType:       "s.type",
-	secret.ByUpdated:    "s.updated_at",
-}
-
 var comparisons = map[secret.Comparison]string{
 	secret.Equal: "=", secret.After: ">", secret.NotBefore: ">=", secret.Before: "<", secret.NotAfter: "<=",
 }
 
-// List implements secret.Store. Each row of the page carries the count; a page
-// past the end has no row, and only then a second statement counts.
+// List implements secret.Store.
 func (db *DB) List(ctx context.Context, p auth.ProjectID, q secret.Query, now time.Time) ([]secret.Secret, int, error) {
-	count, page, err := listBuilders(q, ofProject(p, now))
+	count, page, err := listBuilders(q, ofProject(p, q, now))
 	if err != nil {
 		return nil, 0, err
 	}
@@ -44,15 +30,17 @@ func (db *DB) List(ctx context.Context, p auth.ProjectID, q secret.Query, now ti
 	return found, total, nil
 }
 
-// list reads a page, its count, and what q wants beside it. name is for
-// metrics.
-func (db *DB) list(ctx context.Context, name string, count, page *sqlbuilder.SelectBuilder, q secret.Query) ([]secret.Secret, int, error) {
+// list reads a page, and what q wants beside it. Each of its rows carries the
+// count; a page past the end has no row, and only then a second statement
+// counts. name is for metrics.
+func (db *DB) list(ctx context.Context, name string, count, page sqlbuilder.Builder, q secret.Query) ([]secret.Secret, int, error) {
 	var found []secret.Secret
 	var total int
+	var unsettled string
 	text, args := page.Build()
 	err := db.query(ctx, name, text, args, func(scan func(...any) error) error {
 		var r secretRow
-		if err := scan(append([]any{&total}, r.dest()...)...); err != nil {
+		if err := scan(append([]any{&total, &unsettled}, r.dest()...)...); err != nil {
 			return err
 		}
 		found = append(found, r.take())
@@ -60,54 +48,90 @@ func (db *DB) list(ctx context.Context, name string, count, page *sqlbuilder.Sel
 	})
 	if err == nil && len(found) == 0 && q.Offset > 0 {
 		text, args = count.Build()
-		err = db.row(ctx, "secret_count", text, args...).Scan(&total)
+		err = db.row(ctx, "secret_count", text, args...).Scan(&total, &unsettled)
 	}
 	if err == nil && q.Consumers {
 		err = db.addConsumers(ctx, found)
 	}
+	db.tallies.note("secrets", unsettled)
 	return found, total, err
 }
 
-// scope adds where a list looks.
-type scope func(*sqlbuilder.SelectBuilder)
+// scope is where a list looks.
+type scope struct {
+	rows  func(*sqlbuilder.SelectBuilder) // adds the conditions
+	total sqlbuilder.Builder              // how many there are, if tallies know; may be nil
+}
 
 // ofProject are the secrets of one project.
-func ofProject(p auth.ProjectID, now time.Time) scope {
-	return func(b *sqlbuilder.SelectBuilder) {
-		b.Where(b.Equal("s.project", string(p)), listed("s", b.Var(now)))
+func ofProject(p auth.ProjectID, q secret.Query, now time.Time) scope {
+	found := listedByCreation
+	if foundByName(q) {
+		found = listedByName
+	}
+	return scope{
+		rows: func(b *sqlbuilder.SelectBuilder) {
+			b.Where(b.Equal("s.project", string(p)), found("s", b.Var(now)))
+		},
+		total: totalOf("secrets", p, ended(p, now)),
 	}
 }
 
+// foundByName reports whether the index of names is the one for q.
+func foundByName(q secret.Query) bool {
+	start, _ := literal(q.Name)
+	return start != "" || !selective(q) && len(q.Sort) == 1 && q.Sort[0].By == secret.ByName
+}
+
 // listBuilders returns the statement that counts and the one that reads the
-// page.
-func listBuilders(q secret.Query, look scope) (count, page *sqlbuilder.SelectBuilder, err error) {
-	count = sqlbuilder.PostgreSQL.NewSelectBuilder().Select("count(*)").From("secrets s")
-	page = sqlbuilder.PostgreSQL.NewSelectBuilder()
-	page.Select("("+page.Var(count)+")", secretColumns(ownHandle)).From("secrets s")
-	for _, b := range []*sqlbuilder.SelectBuilder{count, page} {
-		look(b)
-		if err := filter(b, q); err != nil {
-			return nil, nil, err
-		}
+// page. Both return the total and the project whose tallies need work; then
+// come the secrets.
+//
+// A page is found by an index alone where there is one for its order, and only
+// its own rows are looked up in the table, whatever was skipped. The database
+// must not choose how: it plans without knowing the project, and plans that are
+// good for a small one read all of a large one.
+func listBuilders(q secret.Query, look scope) (count, page sqlbuilder.Builder, err error) {
+	by, err := inOrder(q.Sort)
+	if err != nil {
+		return nil, nil, err
 	}
-	for _, o := range q.Sort {
-		column, ok := sortColumns[o.By]
-		switch {
-		case ok && o.Descending:
-			page.OrderBy(column + " DESC")
-		case ok:
-			page.OrderBy(column)
-		case o.By != secret.ByStatus:
-			return nil, nil, errors.New("list secrets: unknown sort key")
-		}
+	rows := func(columns string) (*sqlbuilder.SelectBuilder, error) {
+		b := sqlbuilder.PostgreSQL.NewSelectBuilder().Select(columns).From("secrets s")
+		look.rows(b)
+		return b, filter(b, q)
 	}
-	page.OrderBy("s.created_at", "s.id").Limit(q.Limit).Offset(q.Offset)
-	return count, page, nil
+	counted, err := rows("count(*), ''")
+	if err != nil {
+		return nil, nil, err
+	}
+	found, err := rows("s.project, s.id, s.name, s.created_at" + by.extra())
+	if err != nil {
+		return nil, nil, err
+	}
+	switch {
+	case look.total == nil || selective(q):
+		return counted, by.ofMatches(found, q), nil
+	case !by.indexed:
+		return look.total, by.ofAll(look.total, found, q), nil
+	}
+	again, err := rows("s.project, s.id, s.name, s.created_at")
+	if err != nil {
+		return nil, nil, err
+	}
+	return look.total, by.ofIndex(look.total, found, again, q), nil
+}
+
+// selective reports whether q selects anything away.
+func selective(q secret.Query) bool {
+	return q.Name+q.Algorithm+q.Mode+q.Type != "" || q.BitLength != 0 ||
+		len(q.Created)+len(q.Updated)+len(q.Expiration) > 0
 }
 
 // filter adds the conditions of q. Column names come from this file alone, and
 // values are arguments.
 func filter(b *sqlbuilder.SelectBuilder, q secret.Query) error {
+	nameRange(b, q.Name)
 	for _, f := range []struct{ column, pattern string }{
 		{"s.name", q.Name}, {"s.algorithm", q.Algorithm}, {"s.mode", q.Mode},
 	} {

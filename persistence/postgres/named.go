@@ -32,7 +32,7 @@ func byHandle(project, handle, id, now string) string {
 // Secrets that are listed as the same stand together, in order of their UUIDs.
 // So a marker means a place: that of the secret it means, or, where it means
 // none any more, the place after whatever was listed as it.
-func listNamedText(event string) string {
+func listNamedText(which string) string {
 	return `
 		WITH start AS (
 			SELECT p.listed_as, p.id FROM secrets p
@@ -40,7 +40,7 @@ func listNamedText(event string) string {
 		)
 		SELECT ` + secretColumns(csmsHandle("$2")) + `
 		FROM secrets s
-		WHERE s.project = $1 AND ` + listed("s", "$2") + event + `
+		WHERE s.project = $1 AND ` + which + `
 		  AND (s.listed_as, s.id) > (
 			coalesce((SELECT listed_as FROM start), $3),
 			coalesce((SELECT id FROM start), 'ffffffff-ffff-ffff-ffff-ffffffffffff'))
@@ -49,8 +49,8 @@ func listNamedText(event string) string {
 }
 
 var (
-	listNamedAllText   = listNamedText("")
-	listNamedEventText = listNamedText(" AND s.event = $6")
+	listNamedAllText   = listNamedText(listed("s", "$2"))
+	listNamedEventText = listNamedText("s.event = $6 AND " + alive("s", "$2"))
 )
 
 // ListNamed implements secret.Store.

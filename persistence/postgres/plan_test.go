@@ -53,6 +53,14 @@ func (w *workload) looksAtPlans(t *testing.T) {
 		if wholeProject.MatchString(plan) {
 			t.Errorf("%s reads what a project has in all containers:\n%s", name, plan)
 		}
+		if index, ok := foundBy[name]; ok && !strings.Contains(plan, index) {
+			t.Errorf("%s does not use %s:\n%s", name, index, plan)
+		}
+		for _, line := range strings.Split(plan, "\n") {
+			if strings.Contains(line, "Filter: ") && strings.Contains(line, "listed_as = ") {
+				t.Errorf("%s looks for a handle in a whole project:\n%s", name, plan)
+			}
+		}
 		if strings.HasPrefix(name, "list named") && strings.Contains(plan, "Sort") {
 			t.Errorf("%s sorts what an index has in order:\n%s", name, plan)
 		}
@@ -62,6 +70,17 @@ func (w *workload) looksAtPlans(t *testing.T) {
 // wholeProject is a look into the entries or consumers of a container that
 // goes by the project alone.
 var wholeProject = regexp.MustCompile(`on container_(secrets|consumers).*\n\s+Index Cond: \(\(?project = [^)]*\)\n`)
+
+// foundBy is how lists find the rows of a page.
+var foundBy = map[string]string{
+	"list":                "Index Only Scan using secrets_by_creation",
+	"list backwards":      "Index Only Scan Backward using secrets_by_creation",
+	"list in names order": "Index Only Scan using secrets_by_name",
+	"list one name":       "Index Cond: ((project = $1) AND (name = ",
+	"list by name":        "Index Cond: ((project = $1) AND (name >= ",
+	"list named":          "using secrets_by_handle",
+	"list named by event": "using secrets_by_event",
+}
 
 var parameter = regexp.MustCompile(`\$\d+`)
 

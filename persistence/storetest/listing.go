@@ -181,6 +181,8 @@ func listSorts(b *bench) {
 		{"algorithm, then creation", "b a - B", []secret.Order{{By: secret.ByAlgorithm}}},
 		{"algorithm, then name", "a b - B", []secret.Order{{By: secret.ByAlgorithm}, {By: secret.ByName}}},
 		{"mode backwards, then bits", "- a B b", []secret.Order{{By: secret.ByMode, Descending: true}, {By: secret.ByBitLength}}},
+		{"algorithm backwards, the same backwards, too", "B - a b", []secret.Order{{By: secret.ByAlgorithm, Descending: true}}},
+		{"status does not count as the first", "B - a b", []secret.Order{{By: secret.ByStatus}, {By: secret.ByAlgorithm, Descending: true}}},
 		{"type, then name backwards", "a B - b", []secret.Order{{By: secret.ByType}, {By: secret.ByName, Descending: true}}},
 		{"status: all the same", "b - B a", []secret.Order{{By: secret.ByStatus, Descending: true}}},
 		{"last change, backwards", "a B - b", []secret.Order{{By: secret.ByUpdated, Descending: true}}},

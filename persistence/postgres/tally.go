@@ -1,0 +1,151 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/huandu/go-sqlbuilder"
+
+	"github.com/strongroom-kms/strongroom/auth"
+	"github.com/strongroom-kms/strongroom/secret"
+)
+
+// A row counts where it stands until it is put into a tally (migration 8).
+// Below these numbers that is not worth it.
+const (
+	looseRows    = 1000 // of a project, that are in no tally
+	looseTallies = 100  // of a project, that are not added up
+	tallyBatch   = 500  // rows: as long as changes of them may have to wait
+)
+
+// totalOf is how many living rows of a table a project has, and the project
+// once more if its tallies need work. dead counts those whose time is over.
+// All is read from one snapshot, in which each row is either marked and in a
+// tally or neither.
+func totalOf(table string, p auth.ProjectID, dead sqlbuilder.Builder) sqlbuilder.Builder {
+	return postgreSQL(`
+		SELECT tallied.n + loose.n - dead.n,
+			CASE WHEN loose.n > `+fmt.Sprint(looseRows)+` OR tallied.rows > `+fmt.Sprint(looseTallies)+` THEN $0 ELSE '' END
+		FROM (SELECT coalesce(sum(n), 0)::bigint AS n, count(*) AS rows
+				FROM row_tallies WHERE project = $0 AND what = '`+table+`') tallied,
+			(SELECT count(*) AS n FROM `+table+` WHERE project = $0 AND NOT tallied) loose,
+			($1) dead (n)`, string(p), dead)
+}
+
+// ended counts a project's secrets whose time is over and that are not purged
+// yet.
+func ended(p auth.ProjectID, now time.Time) sqlbuilder.Builder {
+	return postgreSQL(`SELECT count(*) FROM secrets WHERE project = $0 AND `+endOf("secrets")+` <= $1`, string(p), now)
+}
+
+// endOf is from when on the secret s does not exist: what alive looks at.
+func endOf(s string) string { return "least(" + s + ".expiration, " + s + ".delete_at)" }
+
+// tallies are the projects that a process has seen in need of work. Only what
+// grows or is looked at needs any, so nothing searches for more.
+type tallies struct {
+	mu    sync.Mutex
+	noted map[tallied]struct{}
+}
+
+// tallied is a table's rows of one project.
+type tallied struct{ table, project string }
+
+// maxNoted bounds the memory: what is not noted today is seen again.
+const maxNoted = 10_000
+
+func (t *tallies) note(table, project string) {
+	if project == "" {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.noted == nil {
+		t.noted = map[tallied]struct{}{}
+	}
+	if len(t.noted) < maxNoted {
+		t.noted[tallied{table, project}] = struct{}{}
+	}
+}
+
+// sample notes the project of one in 256 secrets, by their random UUIDs. So
+// one that grows is noted, though nobody lists it.
+func (t *tallies) sample(s secret.Secret) {
+	if id := string(s.ID); len(id) > 2 && id[len(id)-2:] == "00" {
+		t.note("secrets", string(s.Project))
+	}
+}
+
+func (t *tallies) take() []tallied {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	all := make([]tallied, 0, len(t.noted))
+	for k := range t.noted {
+		all = append(all, k)
+	}
+	clear(t.noted)
+	return all
+}
+
+// Settle puts rows into tallies, and adds up tallies, of the projects that
+// this process has seen in need of it. It may stop anywhere, and any number of
+// processes may do so at once.
+func (db *DB) Settle(ctx context.Context) error {
+	var errs []error
+	for _, k := range db.tallies.take() {
+		if err := db.settle(ctx, k); err != nil {
+			db.tallies.note(k.table, k.project) // another time
+			errs = append(errs, fmt.Errorf("settle tallies: %w", err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (db *DB) settle(ctx context.Context, k tallied) error {
+	var rows, sums bool
+	err := db.row(ctx, "tally_look", `
+		SELECT EXISTS (SELECT FROM `+k.table+` WHERE project = $1 AND NOT tallied OFFSET $2),
+			EXISTS (SELECT FROM row_tallies WHERE project = $1 AND what = '`+k.table+`' OFFSET $3)`,
+		k.project, looseRows, looseTallies).Scan(&rows, &sums)
+	for n := tallyBatch; err == nil && rows && n == tallyBatch; sums = true {
+		err = db.row(ctx, "tally_rows", tallyText(k.table), k.project, tallyBatch).Scan(&n)
+	}
+	if err == nil && sums {
+		_, err = db.exec(ctx, "tally_sum", sumText(k.table), k.project)
+	}
+	return err
+}
+
+// tallyText puts some rows of project $1 into a tally, $2 at most. A row that
+// somebody else changes just now is left for later.
+func tallyText(table string) string {
+	return `
+		WITH marked AS (
+			UPDATE ` + table + ` SET tallied = true
+			WHERE project = $1 AND id = ANY (ARRAY(
+				SELECT id FROM ` + table + ` WHERE project = $1 AND NOT tallied LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED))
+			RETURNING id
+		),
+		tally AS (
+			INSERT INTO row_tallies (project, what, n)
+			SELECT $1, '` + table + `', count(*) FROM marked HAVING count(*) > 0
+		)
+		SELECT count(*) FROM marked`
+}
+
+// sumText replaces the tallies of project $1 by their sum. Those that somebody
+// else adds up just now are left to them.
+func sumText(table string) string {
+	return `
+		WITH old AS (
+			DELETE FROM row_tallies
+			WHERE project = $1 AND what = '` + table + `' AND id = ANY (ARRAY(
+				SELECT id FROM row_tallies WHERE project = $1 AND what = '` + table + `' FOR UPDATE SKIP LOCKED))
+			RETURNING n
+		)
+		INSERT INTO row_tallies (project, what, n)
+		SELECT $1, '` + table + `', sum(n) FROM old HAVING sum(n) <> 0`
+}
