@@ -13,6 +13,7 @@ func TestPythonClients(t *testing.T) {
 	for _, tc := range []struct{ name, script, argument string }{
 		{"secrets", "barbicanclient_secrets.py", ""},
 		{"castellan stores", "castellan_journey.py", "store"},
+		{"ACLs of secrets", "barbicanclient_acls.py", "secret"},
 	} {
 		t.Run(tc.name, func(t *testing.T) { journey(t, tc.script, tc.argument) })
 	}

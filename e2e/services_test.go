@@ -3,7 +3,9 @@ package e2e
 import (
 	"crypto/rand"
 	"encoding/base64"
+	"encoding/json"
 	"net/http"
+	"strings"
 	"testing"
 )
 
@@ -15,6 +17,12 @@ func (c *client) store(t *testing.T, base string, body map[string]any) string {
 	}
 	c.must(t, http.StatusCreated, http.MethodPost, base+"/v1/secrets", body).json(t, &stored)
 	return stored.Ref
+}
+
+// storeText stores a text and returns its reference.
+func (c *client) storeText(t *testing.T, base, name, text string) string {
+	t.Helper()
+	return c.store(t, base, map[string]any{"name": name, "payload": text, "payload_content_type": "text/plain"})
 }
 
 // Ceph's gateway asks for the key of an object by its identifier, as one
@@ -35,4 +43,56 @@ func TestCephGateway(t *testing.T) {
 	// Its own status for an access token that has ended; it then gets another.
 	tenant.token = "ended"
 	tenant.must(t, 401, "GET", base+"/v1/secrets/"+id, nil, "Accept", "application/octet-stream")
+}
+
+// An image service of today marks a secret that it uses: the consumers that
+// python-barbicanclient has from release 5.5 on, later than Debian's.
+func TestConsumersOfASecret(t *testing.T) {
+	s := server(t)
+	base, tenant := s.Env["KEY_MANAGER_URL"], demo(t, s)
+	ref := tenant.storeText(t, base, "signing key", "k")
+	today := []string{"OpenStack-API-Version", "key-manager 1.1"}
+	var versions struct {
+		Versions []struct {
+			Max string `json:"max_version"`
+		} `json:"versions"`
+	}
+	tenant.must(t, 300, "GET", base, nil, today...).json(t, &versions)
+	if len(versions.Versions) != 1 || versions.Versions[0].Max != "1.2" {
+		t.Fatalf("it discovers %+v", versions)
+	}
+	image := map[string]any{"service": "image", "resource_type": "image", "resource_id": "4a9b1d9a-ad5a-4bfb-a5ce-df2e2e2b8f4d"}
+	consumers := func(a answer) int {
+		t.Helper()
+		// The client passes all members to a constructor that knows these.
+		var secret map[string]json.RawMessage
+		a.json(t, &secret)
+		const known = " status created updated name algorithm bit_length mode payload_content_type content_types" +
+			" expiration secret_type creator_id consumers secret_ref "
+		for member := range secret {
+			if !strings.Contains(known, " "+member+" ") {
+				t.Errorf("the client does not know %q", member)
+			}
+		}
+		var list []map[string]string
+		if err := json.Unmarshal(secret["consumers"], &list); err != nil {
+			t.Fatalf("%v in %s", err, a.Body)
+		}
+		return len(list)
+	}
+	for range 2 {
+		if n := consumers(tenant.must(t, 200, "POST", ref+"/consumers/", image, today...)); n != 1 {
+			t.Errorf("%d are registered", n)
+		}
+	}
+	if n := consumers(tenant.must(t, 200, "GET", ref, nil, today...)); n != 1 {
+		t.Errorf("the secret shows %d", n)
+	}
+	// From 1.2 on a secret in use stays, unless it is said twice.
+	tenant.must(t, 400, "DELETE", ref, nil, "OpenStack-API-Version", "key-manager 1.2")
+	if n := consumers(tenant.must(t, 200, "DELETE", ref+"/consumers", image, today...)); n != 0 {
+		t.Errorf("%d are left", n)
+	}
+	tenant.must(t, 404, "DELETE", ref+"/consumers", image, today...)
+	tenant.must(t, 204, "DELETE", ref, nil, "OpenStack-API-Version", "key-manager 1.2")
 }
