@@ -46,7 +46,8 @@ const (
 	NX       = "3f2504e0-4f89-41d3-9a0c-0305e82c3301"
 )
 
-type person struct{ project, role string }
+// With each role, in the form of X-Roles.
+type person struct{ project, roles string }
 
 var people = map[string]person{
 	"u1":       {projectP, "creator"},
@@ -61,6 +62,18 @@ var people = map[string]person{
 	"x-obs":    {projectQ, "observer"},
 	"guest":    {projectQ, "none"},
 	"unscoped": {"", "creator"},
+
+	// Of the new rules, with the roles that theirs imply (§19.3).
+	"mem":       {projectP, "member,reader"},
+	"mem2":      {projectP, "member,reader"},
+	"rdr":       {projectP, "reader"},
+	"boss":      {projectP, "admin,member,reader"},
+	"bare":      {projectP, "admin"},
+	"x-mem":     {projectQ, "member,reader"},
+	"x-rdr":     {projectQ, "reader"},
+	"x-boss":    {projectQ, "admin,member,reader"},
+	"loud":      {projectP, "Creator"},
+	"x-nothing": {projectQ, "none"},
 }
 
 // identity knows people by an access token that is their name.
@@ -76,7 +89,7 @@ func (i *identity) ByToken(_ context.Context, token string) (auth.Principal, err
 	}
 	return auth.Principal{
 		User: auth.UserID(token), UserName: token, Project: auth.ProjectID(p.project),
-		Roles: []string{p.role}, Method: auth.ByToken,
+		Roles: strings.Split(p.roles, ","), Method: auth.ByToken,
 	}, nil
 }
 
@@ -127,23 +140,41 @@ type world struct {
 	clock    *clock
 	logs     *observer.ObservedLogs
 	names    map[string]string // {ST} and so on
+	maker    string            // of what furnish makes
 }
 
-var judge = sync.OnceValue(func() *cedar.Judge {
-	j, err := cedar.Load(cedar.Config{Mode: cedar.Legacy})
-	if err != nil {
-		panic(err)
+// judges has one for each set of rules, made once.
+var judges = func() map[cedar.Mode]func() *cedar.Judge {
+	all := map[cedar.Mode]func() *cedar.Judge{}
+	for _, mode := range []cedar.Mode{cedar.Legacy, cedar.New, cedar.Union} {
+		all[mode] = sync.OnceValue(func() *cedar.Judge {
+			j, err := cedar.Load(cedar.Config{Mode: mode})
+			if err != nil {
+				panic(err)
+			}
+			return j
+		})
 	}
-	return j
-})
+	return all
+}()
 
 // newWorld starts a server; change adjusts the API before it is mounted.
 func newWorld(t testing.TB, change ...func(*barbican.API)) *world {
 	t.Helper()
+	return newWorldUnder(t, cedar.Legacy, change...)
+}
+
+// newWorldUnder is newWorld under another set of rules.
+func newWorldUnder(t testing.TB, mode cedar.Mode, change ...func(*barbican.API)) *world {
+	t.Helper()
+	judge := judges[mode]
 	core, logs := observer.New(zap.DebugLevel)
 	w := &world{
 		t: t, identity: &identity{}, journal: &journal{}, logs: logs, names: map[string]string{},
 		clock: &clock{at: time.Date(2026, 5, 16, 19, 40, 44, 123456000, time.UTC)},
+	}
+	if w.maker = "u1"; mode == cedar.New {
+		w.maker = "mem"
 	}
 	var ids, events int
 	var mu sync.Mutex
@@ -184,7 +215,8 @@ func newWorld(t testing.TB, change ...func(*barbican.API)) *world {
 	return w
 }
 
-// furnish makes S0, ST and SB, all of u1 in project P.
+// furnish makes S0, ST and SB, all of the maker in project P: u1, and mem under
+// the new rules alone.
 func (w *world) furnish() *world {
 	w.t.Helper()
 	w.make("S0", `{}`)
@@ -193,10 +225,10 @@ func (w *world) furnish() *world {
 	return w
 }
 
-// make creates a secret of u1 that rows can name.
+// make creates a secret of the maker that rows can name.
 func (w *world) make(name, body string) {
 	w.t.Helper()
-	a := w.do("u1", "POST /v1/secrets", "", body)
+	a := w.do(w.maker, "POST /v1/secrets", "", body)
 	if a.code != 201 {
 		w.t.Fatalf("make %s: %d %s", name, a.code, a.body)
 	}

@@ -197,3 +197,38 @@ func TestSecretQuota(t *testing.T) {
 	post(body, 201)
 	post(`{}`, 201)
 }
+
+// BAR-311. It is the quota of the project that registers, and a repeat is
+// refused, too.
+func TestConsumerQuota(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t).furnish()
+	if a := w.do("svc", "PUT "+own, "", `{"project_quotas":{"consumers":1}}`); a.code != 204 {
+		t.Fatal(a.code, a.body)
+	}
+	if a := w.do("u1", "PUT /v1/secrets/{ST}/acl", "", `{"read":{"users":["x"]}}`); a.code != 200 {
+		t.Fatal(a.code, a.body)
+	}
+	for _, step := range []struct {
+		as, do, resource string
+		want             int
+	}{
+		{"u1", "POST /v1/secrets/{ST}/consumers", "one", 200},
+		{"u1", "POST /v1/secrets/{ST}/consumers", "one", 403},
+		{"u1", "POST /v1/secrets/{SB}/consumers", "one", 403},
+		{"x", "POST /v1/secrets/{ST}/consumers", "two", 200},
+		{"u1", "DELETE /v1/secrets/{ST}/consumers", "one", 200},
+		{"u1", "POST /v1/secrets/{SB}/consumers", "one", 200},
+	} {
+		body := `{"service":"s","resource_type":"t","resource_id":"` + step.resource + `"}`
+		a := w.do(step.as, step.do, "OpenStack-API-Version: key-manager 1.1", body)
+		a.t = t
+		if a.code != step.want {
+			t.Fatalf("%+v: %d %s", step, a.code, a.body)
+		}
+		if a.code == 403 {
+			describes("quota of consumers")(t, w, a)
+			recorded(audit.Refused)(t, w, a)
+		}
+	}
+}
