@@ -73,13 +73,7 @@ func (c Container) target() policy.Target {
 	if c.Name != nil {
 		t.Name = *c.Name
 	}
-	if c.ACL != nil {
-		t.Private = c.ACL.Private
-		for _, u := range c.ACL.Readers {
-			t.Readers = append(t.Readers, string(u))
-		}
-	}
-	return t
+	return c.ACL.Guards(t)
 }
 
 // New is a container that is to be made.

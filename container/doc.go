@@ -19,5 +19,7 @@
 //	service.go    Service and Locate
 //	create.go     making, showing, listing and deleting
 //	entries.go    adding and removing secrets
+//	acl.go        who may read
+//	consumers.go  who needs it
 //	ports.go      what the operations need from the outside
 package container

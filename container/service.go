@@ -94,7 +94,7 @@ func (l *Located) admitOwner(ctx context.Context, act policy.Action) (audit.Even
 // was not done because of it.
 func (s *Service) done(ctx context.Context, ev audit.Event, err error) error {
 	switch {
-	case errors.Is(err, ErrNotFound), errors.Is(err, ErrNoSecret):
+	case errors.Is(err, ErrNotFound), errors.Is(err, ErrNoSecret), errors.Is(err, ErrNoConsumer):
 		return s.deps.Gate.Refuse(ctx, ev.As(audit.Missing), err)
 	case errors.Is(err, ErrNotGeneric), errors.Is(err, ErrNotRegistrar), errors.Is(err, quota.ErrReached):
 		return s.deps.Gate.Refuse(ctx, ev.As(audit.Refused), err)

@@ -24,6 +24,7 @@ import (
 	"github.com/strongroom-kms/strongroom/auth"
 	"github.com/strongroom-kms/strongroom/auth/password"
 	"github.com/strongroom-kms/strongroom/auth/realm"
+	"github.com/strongroom-kms/strongroom/container"
 	"github.com/strongroom-kms/strongroom/gate"
 	"github.com/strongroom-kms/strongroom/hsm"
 	"github.com/strongroom-kms/strongroom/kek"
@@ -87,13 +88,17 @@ func newCounted(t *testing.T) *counted {
 	})
 	asks := gate.Gate{Judge: judge, Recorder: records, NewEventID: newEventID, Now: time.Now}
 	quotas := quota.NewService(quota.Deps{Store: c.db, Judge: judge, Recorder: records, NewEventID: newEventID, Now: time.Now})
+	containers := container.NewService(container.Deps{Store: c.db, NewID: uuid.NewString, Gate: asks})
 	users := realm.NewService(realm.Deps{
 		Store: c.db, Sealer: sealer, Judge: judge, Recorder: records, Passwords: passwords,
 		NewID:      func() string { return strings.ReplaceAll(uuid.NewString(), "-", "") },
 		NewEventID: newEventID, Now: frozen,
 	})
 	project := c.logIn(t, users)
-	c.barbican = mount(t, &barbican.API{Secrets: secrets, Quotas: quotas, TransportKeys: transport.NewService(asks), Identity: users, Healthy: c.db.Ready, Log: log}) + "/v1/secrets"
+	c.barbican = mount(t, &barbican.API{
+		Secrets: secrets, Containers: containers, Quotas: quotas, TransportKeys: transport.NewService(asks), Identity: users,
+		Healthy: c.db.Ready, Log: log,
+	}) + "/v1/secrets"
 	c.csms = mount(t, &csms.API{
 		Secrets: secrets, Identity: users, Log: log,
 		Signatures: &aksk.Verifier{Keys: users, Now: frozen, Skew: 15 * time.Minute, MaxBody: 1 << 20},

@@ -14,6 +14,7 @@ import (
 
 	"github.com/strongroom-kms/strongroom/api/wire"
 	"github.com/strongroom-kms/strongroom/auth"
+	"github.com/strongroom-kms/strongroom/container"
 	"github.com/strongroom-kms/strongroom/quota"
 	"github.com/strongroom-kms/strongroom/secret"
 	"github.com/strongroom-kms/strongroom/transport"
@@ -23,6 +24,7 @@ import (
 // unless NoAuth is set; nothing may be changed after Mount.
 type API struct {
 	Secrets       *secret.Service
+	Containers    *container.Service
 	Quotas        *quota.Service
 	TransportKeys *transport.Service
 	Identity      Identity
@@ -95,6 +97,7 @@ func (a *API) routes() []route {
 		a.transportKeyRoutes(),
 		a.aclRoutes(),
 		a.consumerRoutes(),
+		a.containerRoutes(),
 	)
 }
 
@@ -110,7 +113,8 @@ func (a *API) open() []route {
 // nobody has a route. It panics on a missing dependency: that is a wiring
 // mistake, and the program must not start with it.
 func (a *API) Mount(r *mux.Router) {
-	if a.Secrets == nil || a.Quotas == nil || a.TransportKeys == nil || a.Log == nil || (a.Identity == nil && !a.NoAuth) {
+	if a.Secrets == nil || a.Containers == nil || a.Quotas == nil || a.TransportKeys == nil || a.Log == nil ||
+		(a.Identity == nil && !a.NoAuth) {
 		panic("barbican.API: incomplete")
 	}
 	a.Limits = a.Limits.orDefaults()
@@ -139,14 +143,14 @@ func (a *API) mount(r *mux.Router, d wire.Dialect, routes []route) {
 	}
 	for _, path := range paths {
 		allowed := strings.Join(slices.Sorted(maps.Keys(byPath[path])), ", ")
-		byPath[path][otherMethod] = a.serve(d, route{path: path, handle: notAllowed(allowed)})
+		byPath[path][otherMethod] = a.serve(d, route{path: path, handle: notAllowed(path, allowed)})
 	}
 	for _, path := range paths {
 		handleBoth(r, path, byPath[path])
 	}
 	older := r.MatcherFunc(namesProject).Subrouter()
 	for _, path := range paths {
-		if strings.HasPrefix(path, "/v1/secrets") {
+		if slices.Contains(olderCollections, collectionIn(path)) {
 			handleBoth(older, "/v1/{project}"+strings.TrimPrefix(path, "/v1"), byPath[path])
 		}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/strongroom-kms/strongroom/api/wire"
 	"github.com/strongroom-kms/strongroom/auth"
+	"github.com/strongroom-kms/strongroom/container"
 	"github.com/strongroom-kms/strongroom/fault"
 	"github.com/strongroom-kms/strongroom/policy"
 	"github.com/strongroom-kms/strongroom/secret"
@@ -68,11 +69,11 @@ var errForeignPath = fault.New(fault.Denied, "The project in the path is not the
 func unknownPath(*call) error { return errUnknownPath }
 
 // notAllowed answers for the methods that a path does not have. A path that
-// names a secret is 404 first if there is none.
-func notAllowed(allowed string) handler {
+// names an object is 404 first if there is none.
+func notAllowed(path, allowed string) handler {
 	return func(c *call) error {
 		if _, ok := mux.Vars(c.r)["id"]; ok {
-			if _, err := c.locate(policy.SecretShow, secret.Want{}); err != nil {
+			if err := c.exists(collectionIn(path)); err != nil {
 				return err
 			}
 		}
@@ -80,12 +81,23 @@ func notAllowed(allowed string) handler {
 	}
 }
 
+// exists says why there is no such object of a collection as the path names.
+func (c *call) exists(collection string) (err error) {
+	switch collection {
+	case "secrets":
+		_, err = c.locate(policy.SecretShow, secret.Want{})
+	case "containers":
+		_, err = c.locateContainer(policy.ContainerShow, container.Want{})
+	}
+	return err
+}
+
 // locate finds the secret that the path names, for an operation that act is
 // the name of. The older form of a path sees the caller's project only.
 func (c *call) locate(act policy.Action, want secret.Want) (*secret.Located, error) {
-	text := mux.Vars(c.r)["id"]
-	if !isUUIDv4(text) {
-		return nil, errBadID
+	text, err := c.id()
+	if err != nil {
+		return nil, err
 	}
 	id := secret.ID(text)
 	h := secret.Anywhere(id)
@@ -111,6 +123,15 @@ func (c *call) locateFor(act policy.Action, want secret.Want) (*secret.Located, 
 // here is the reference of the secret that the path names.
 func (c *call) here() string { return c.ref(secret.ID(mux.Vars(c.r)["id"])) }
 
+// id is the UUID in the path.
+func (c *call) id() (string, error) {
+	text := mux.Vars(c.r)["id"]
+	if !isUUIDv4(text) {
+		return "", errBadID
+	}
+	return text, nil
+}
+
 var errBadID = fault.New(fault.NotFound, "The id in the path is not a valid UUID of version 4.")
 
 // isUUIDv4 reports whether text is the one form that ids are handed out in.
@@ -131,9 +152,22 @@ func (c *call) acceptsJSON() error {
 // object reads a JSON body after the check of its Content-Type. schema is what
 // messages call it.
 func (c *call) object(schema string) (object, error) {
-	if mediaType(c.r.Header.Get("Content-Type")) != mediaJSON {
-		return object{}, errNotJSON
+	if err := c.sendsJSON(); err != nil {
+		return object{}, err
 	}
+	return c.anyObject(schema)
+}
+
+// sendsJSON is the check of Content-Type.
+func (c *call) sendsJSON() error {
+	if mediaType(c.r.Header.Get("Content-Type")) != mediaJSON {
+		return errNotJSON
+	}
+	return nil
+}
+
+// anyObject reads a JSON body whatever its Content-Type is.
+func (c *call) anyObject(schema string) (object, error) {
 	members, err := wire.ReadObject(c.r)
 	if err != nil {
 		return object{}, err
@@ -150,13 +184,16 @@ func (c *call) maxPayload() int {
 	return c.api.Limits.MaxPayload
 }
 
-// collection is the URL of the caller's secrets, in the form that the request
-// itself used.
-func (c *call) collection() string {
+// collection is the URL of the caller's secrets.
+func (c *call) collection() string { return c.collectionOf("secrets") }
+
+// collectionOf is the URL of what the caller has of a kind, in the form that
+// the request itself used.
+func (c *call) collectionOf(kind string) string {
 	if c.project != "" {
-		return c.base() + "/v1/" + url.PathEscape(string(c.project)) + "/secrets"
+		return c.base() + "/v1/" + url.PathEscape(string(c.project)) + "/" + kind
 	}
-	return c.base() + "/v1/secrets"
+	return c.base() + "/v1/" + kind
 }
 
 func (c *call) ref(id secret.ID) string { return c.collection() + "/" + string(id) }

@@ -95,6 +95,15 @@ var firstSegments = []string{
 	"secrets", "containers", "orders", "quotas", "project-quotas", "secret-stores", "transport_keys", "cas",
 }
 
+// olderCollections are served in the older form, too.
+var olderCollections = []string{"secrets", "containers", "orders"}
+
+// collectionIn is what follows /v1/ in a path of today's form.
+func collectionIn(path string) string {
+	collection, _, _ := strings.Cut(strings.TrimPrefix(path, "/v1/"), "/")
+	return collection
+}
+
 // projectInPath is the project that a path of the older form names:
 // /v1/{project}/secrets and what is below it.
 func projectInPath(path string) auth.ProjectID {
@@ -104,7 +113,7 @@ func projectInPath(path string) auth.ProjectID {
 	}
 	project, rest, _ := strings.Cut(rest, "/")
 	collection, _, _ := strings.Cut(rest, "/")
-	if !slices.Contains([]string{"secrets", "containers", "orders"}, collection) || slices.Contains(firstSegments, project) {
+	if !slices.Contains(olderCollections, collection) || slices.Contains(firstSegments, project) {
 		return ""
 	}
 	return auth.ProjectID(project)

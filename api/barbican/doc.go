@@ -33,4 +33,7 @@
 //	quotas.go        quotas of the caller's project, and of any project
 //	acl.go           ACLs
 //	consumers.go     consumers of secrets
+//	containers.go    containers and the secrets in them; container_bodies.go has
+//	                 what goes in and out, container_acl.go who may read them,
+//	                 container_consumers.go who needs them
 package barbican

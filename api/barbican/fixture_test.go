@@ -23,6 +23,7 @@ import (
 	"github.com/strongroom-kms/strongroom/api/barbican"
 	"github.com/strongroom-kms/strongroom/audit"
 	"github.com/strongroom-kms/strongroom/auth"
+	"github.com/strongroom-kms/strongroom/container"
 	"github.com/strongroom-kms/strongroom/fault"
 	"github.com/strongroom-kms/strongroom/gate"
 	"github.com/strongroom-kms/strongroom/hsm/hsmtest"
@@ -126,21 +127,22 @@ func (c *clock) turn(d time.Duration) {
 
 // world is one server with the checklist's fixtures, over real HTTP.
 type world struct {
-	t        testing.TB
-	url      string
-	handler  http.Handler // the same server without a network
-	api      *barbican.API
-	secrets  *secret.Service
-	quotas   *quota.Service
-	gate     gate.Gate
-	db       *postgres.DB
-	token    *hsmtest.Memory
-	identity *identity
-	journal  *journal
-	clock    *clock
-	logs     *observer.ObservedLogs
-	names    map[string]string // {ST} and so on
-	maker    string            // of what furnish makes
+	t          testing.TB
+	url        string
+	handler    http.Handler // the same server without a network
+	api        *barbican.API
+	secrets    *secret.Service
+	containers *container.Service
+	quotas     *quota.Service
+	gate       gate.Gate
+	db         *postgres.DB
+	token      *hsmtest.Memory
+	identity   *identity
+	journal    *journal
+	clock      *clock
+	logs       *observer.ObservedLogs
+	names      map[string]string // {ST} and so on
+	maker      string            // of what furnish makes
 }
 
 // judges has one for each set of rules, made once.
@@ -199,8 +201,9 @@ func newWorldUnder(t testing.TB, mode cedar.Mode, change ...func(*barbican.API))
 		Store: w.db, Judge: judge(), Recorder: w.journal, Now: w.clock.now,
 		NewEventID: func() string { return count(&events, "00000000-0000-7000-8000-%012d") },
 	})
+	w.containers = container.NewService(container.Deps{Store: w.db, NewID: uuid.NewString, Gate: w.gate})
 	w.api = &barbican.API{
-		Secrets: w.secrets, Quotas: w.quotas, TransportKeys: transport.NewService(w.gate), Identity: w.identity, Host: base, AuthURL: "https://identity.test/v3",
+		Secrets: w.secrets, Containers: w.containers, Quotas: w.quotas, TransportKeys: transport.NewService(w.gate), Identity: w.identity, Host: base, AuthURL: "https://identity.test/v3",
 		Version: "1.2.3", Now: w.clock.now, Log: zap.New(core),
 	}
 	for _, c := range change {

@@ -13,7 +13,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/gorilla/mux"
-	"go.uber.org/zap"
 
 	"github.com/strongroom-kms/strongroom/api/barbican"
 	"github.com/strongroom-kms/strongroom/audit"
@@ -262,17 +261,20 @@ func TestSlowUploadHoldsNobodyUp(t *testing.T) {
 
 func TestMountRefusesAnIncompleteAPI(t *testing.T) {
 	w := newWorld(t)
-	for name, api := range map[string]*barbican.API{
-		"no secrets":        {Quotas: w.quotas, Identity: w.identity, Log: zap.NewNop()},
-		"no quotas":         {Secrets: w.secrets, Identity: w.identity, Log: zap.NewNop()},
-		"no transport keys": {Secrets: w.secrets, Quotas: w.quotas, Identity: w.identity, Log: zap.NewNop()},
-		"no identity":       {Secrets: w.secrets, Quotas: w.quotas, TransportKeys: w.api.TransportKeys, Log: zap.NewNop()},
-		"no log":            {Secrets: w.secrets, Quotas: w.quotas, TransportKeys: w.api.TransportKeys, Identity: w.identity},
+	for name, drop := range map[string]func(*barbican.API){
+		"secrets":        func(a *barbican.API) { a.Secrets = nil },
+		"containers":     func(a *barbican.API) { a.Containers = nil },
+		"quotas":         func(a *barbican.API) { a.Quotas = nil },
+		"transport keys": func(a *barbican.API) { a.TransportKeys = nil },
+		"identity":       func(a *barbican.API) { a.Identity = nil },
+		"log":            func(a *barbican.API) { a.Log = nil },
 	} {
+		api := *w.api
+		drop(&api)
 		func() {
 			defer func() {
 				if recover() == nil {
-					t.Errorf("%s: Mount went through", name)
+					t.Errorf("no %s: Mount went through", name)
 				}
 			}()
 			api.Mount(mux.NewRouter())

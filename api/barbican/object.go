@@ -95,6 +95,32 @@ func (o object) storable(name, value string) error {
 	return nil
 }
 
+// required is a text that must be there and must not be empty.
+func (o object) required(name string) (string, error) {
+	value, ok, err := o.text(name)
+	switch {
+	case err != nil:
+		return "", err
+	case !ok:
+		return "", o.mismatch(name, "%s is required", name)
+	case value == "":
+		return "", o.mismatch(name, "%s must not be empty", name)
+	}
+	return value, nil
+}
+
+// requiredLabel is a label of 1 to most characters.
+func (o object) requiredLabel(name string, most int) (string, error) {
+	value, err := o.required(name)
+	switch {
+	case err != nil:
+		return "", err
+	case utf8.RuneCountInString(value) > most:
+		return "", o.mismatch(name, "%s is longer than %d characters", name, most)
+	}
+	return value, o.storable(name, value)
+}
+
 // oneOf is a string member with a fixed set of values; "" where it is absent.
 func (o object) oneOf(name string, values ...string) (string, error) {
 	value, ok, err := o.text(name)

@@ -17,7 +17,10 @@ func TestNoRequestBreaksTheServer(t *testing.T) {
 		"/v1/secrets/{ST}/metadata/" + strings.Repeat("k", 300), "/v1/secrets//", "/v1//",
 		"/v1/secrets/{ST}/acl", "/v1/secrets/{NX}/acl", "/v1/secrets/{ST}/consumers", "/v1/secrets/{ST}/consumers/{NX}", "/v1/{P}/secrets/{ST}/consumers",
 		"/v1/{P}/secrets", "/v1/{P}/secrets/{ST}", "/v1/{P}/secrets/{S0}", "/v1/{P}/secrets/{ST}/payload",
-		"/v1/{P}/secrets/{ST}/metadata/k", "/v1/{Q}/secrets/{ST}", "/v1/%00/secrets", "/v1/%ff/secrets/{ST}", "/v1/containers", "/%ff",
+		"/v1/{P}/secrets/{ST}/metadata/k", "/v1/{Q}/secrets/{ST}", "/v1/%00/secrets", "/v1/%ff/secrets/{ST}", "/%ff",
+		"/v1/containers", "/v1/containers/{CG}", "/v1/containers/{NX}", "/v1/containers/%00", "/v1/containers/{CG}/secrets",
+		"/v1/containers/{CG}/acl", "/v1/containers/{CG}/consumers", "/v1/containers/{CG}/consumers/{NX}", "/v1/containers/{CG}/consumers/%ff",
+		"/v1/{P}/containers", "/v1/{P}/containers/{CG}",
 	}
 	queries := []string{
 		"", "?limit=a&offset=-1", "?limit=1&limit=2", "?%zz", "?name=%00", "?name=%ff", "?sort=x", "?created=x", "?force=x", "?;", "?acl_only=true&limit=2",
@@ -27,7 +30,9 @@ func TestNoRequestBreaksTheServer(t *testing.T) {
 		"nothing": "", "an object": "{}", "a secret": `{"name":"n","payload":"p","payload_content_type":"text/plain"}`,
 		"metadata": `{"metadata":{"k":"v"}}`, "a pair": `{"key":"k","value":"v"}`, "wrong types": `{"name":{},"payload":[],"metadata":[],"key":1,"value":null,"bit_length":{}}`,
 		"NUL": `{"name":"\u0000","metadata":{"k":"\u0000"},"key":"\u0000","value":"\u0000"}`, "half a pair": `{"name":"\ud800"}`,
-		"broken": `{"name":`, "not UTF-8": "\xff\xfe", "too large": strings.Repeat("x", 60_000), "deep": strings.Repeat(`{"metadata":`, 20_000),
+		"a container": `{"type":"generic","secret_refs":[{"secret_ref":"https://kms.test/x"}]}`, "an entry": `{"secret_ref":"x/\u0000"}`,
+		"a party": `{"name":"n","URL":"u"}`,
+		"broken":  `{"name":`, "not UTF-8": "\xff\xfe", "too large": strings.Repeat("x", 60_000), "deep": strings.Repeat(`{"metadata":`, 20_000),
 		"an ACL": `{"read":{"users":["u1","guest"],"project-access":true}}`, "an odd ACL": `{"read":{"users":["\u0000",{}],"project-access":[]}}`,
 		"a consumer": `{"service":"s","resource_type":"t","resource_id":"r"}`, "an odd consumer": `{"service":{},"resource_type":"\u0000","resource_id":null}`,
 		"numbers": `{"bit_length":1e999999999,"name":-0}`,
@@ -41,6 +46,7 @@ func TestNoRequestBreaksTheServer(t *testing.T) {
 		t.Run("as "+who, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t).furnish()
+			w.contain("CG", `{"type":"generic"}`)
 			n := 0
 			send := func(method, target, header, body, mistake string) {
 				a := w.do(who, method+" "+target, header, body)

@@ -85,6 +85,7 @@ func (p *parts) keyManager(log *zap.Logger) *barbican.API {
 	}
 	return &barbican.API{
 		Secrets:       p.secrets,
+		Containers:    p.containers,
 		Quotas:        p.quotas,
 		TransportKeys: p.transportKeys,
 		Identity:      p.realm,

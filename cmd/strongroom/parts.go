@@ -21,6 +21,7 @@ import (
 	"github.com/strongroom-kms/strongroom/auth/password"
 	"github.com/strongroom-kms/strongroom/auth/realm"
 	"github.com/strongroom-kms/strongroom/configs"
+	"github.com/strongroom-kms/strongroom/container"
 	"github.com/strongroom-kms/strongroom/fault"
 	"github.com/strongroom-kms/strongroom/gate"
 	"github.com/strongroom-kms/strongroom/hsm"
@@ -50,6 +51,7 @@ type parts struct {
 	judge         *cedar.Judge
 	sealer        *kek.Sealer
 	secrets       *secret.Service
+	containers    *container.Service
 	quotas        *quota.Service
 	transportKeys *transport.Service
 	realm         *realm.Service
@@ -211,6 +213,11 @@ func (p *parts) buildServices() error {
 		NewEventID: newEventID,
 		Now:        time.Now,
 		StrictKeys: p.cfg.CSMS.UnknownKey == "strict",
+	})
+	p.containers = container.NewService(container.Deps{
+		Store: p.db,
+		NewID: uuid.NewString,
+		Gate:  gate.Gate{Judge: p.judge, Recorder: p.records, NewEventID: newEventID, Now: time.Now},
 	})
 	p.quotas = quota.NewService(quota.Deps{
 		Store:      p.db,

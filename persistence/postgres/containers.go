@@ -16,6 +16,8 @@ import (
 	"github.com/strongroom-kms/strongroom/secret"
 )
 
+var _ container.Store = (*DB)(nil)
+
 // containerFixed are the columns that a container is made with.
 const containerFixed = `project, id, name, type, creator, created_at, updated_at`
 

@@ -30,7 +30,8 @@
 //	               names are, tally.go how many there are without counting
 //	named.go       CSMS's pages, and what a handle means
 //	containers.go  containers: made, found, listed, deleted; container_rows.go
-//	               has their columns, container_entries.go what is in them
+//	               has their columns, container_entries.go what is in them,
+//	               container_acl.go who may read, container_consumers.go who needs
 //	masterkeys.go  master keys by name, leases, and the first KEK
 //	keks.go        what becomes of a KEK
 //	identity*.go   users, projects, roles and what they show

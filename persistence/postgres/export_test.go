@@ -20,6 +20,9 @@ func Texts() map[string]string {
 		"change quota": changeQuotaText, "add metadatum": addMetadatumText, "replace metadata": replaceMetadataText,
 		"create container": createContainerText, "delete container": deleteContainerText,
 		"add entry": addEntryText, "remove entry": removeEntryText,
+		"put container acl": putContainerACLText, "drop container acl": dropContainerACLText,
+		"add container consumer": addContainerConsumerText, "remove container consumer": removeContainerConsumerText,
+		"list container consumers": listContainerConsumersText, "find container consumer": findContainerConsumerText,
 	}
 	for within, byWant := range findContainerTexts {
 		for contents, text := range byWant {
