@@ -35,9 +35,13 @@ CREATE TABLE secret_consumers (
     CONSTRAINT secret_consumers_pkey PRIMARY KEY (project, secret, id),
     CONSTRAINT secret_consumers_use UNIQUE (project, secret, digest),
     CONSTRAINT secret_consumers_secret FOREIGN KEY (project, secret)
-        REFERENCES secrets (project, id) ON DELETE CASCADE
+        REFERENCES secrets (project, id) ON DELETE CASCADE,
+    CONSTRAINT secret_consumers_digest CHECK (octet_length(digest) = 32)
 );
-CREATE INDEX secret_consumers_by_creation ON secret_consumers (project, secret, created_at, id);
+-- The condition holds for every row, and keeps statements that look for one
+-- consumer off this index, as with secrets_by_creation.
+CREATE INDEX secret_consumers_by_creation ON secret_consumers (project, secret, created_at, id)
+    WHERE octet_length(digest) = 32;
 -- For the quota, which counts what a project registered, wherever that is.
 CREATE INDEX secret_consumers_by_registrar ON secret_consumers (registrar);
 

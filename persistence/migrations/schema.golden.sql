@@ -287,9 +287,10 @@ CREATE TABLE secret_consumers (
     updated_at timestamp with time zone NOT NULL,
     CONSTRAINT secret_consumers_pkey PRIMARY KEY (project, secret, id),
     CONSTRAINT secret_consumers_use UNIQUE (project, secret, digest),
-    CONSTRAINT secret_consumers_secret FOREIGN KEY (project, secret) REFERENCES secrets(project, id) ON DELETE CASCADE
+    CONSTRAINT secret_consumers_secret FOREIGN KEY (project, secret) REFERENCES secrets(project, id) ON DELETE CASCADE,
+    CONSTRAINT secret_consumers_digest CHECK ((octet_length(digest) = 32))
 );
-CREATE INDEX secret_consumers_by_creation ON public.secret_consumers USING btree (project, secret, created_at, id);
+CREATE INDEX secret_consumers_by_creation ON public.secret_consumers USING btree (project, secret, created_at, id) WHERE (octet_length(digest) = 32);
 CREATE INDEX secret_consumers_by_registrar ON public.secret_consumers USING btree (registrar);
 
 CREATE TABLE secret_directory (

@@ -84,12 +84,13 @@ var listConsumersText = `
 		FROM unnest($1::text[], $2::uuid[]) s (project, id)`
 
 // The page is joined to the count, so that a page past the end still has a row.
+// The condition on the digest is that of the index in this order.
 const consumersPageText = `
 		SELECT n.total, c.id, c.service, c.resource_type, c.resource_id, c.registrar, c.created_at, c.updated_at
 		FROM (SELECT count(*) AS total FROM secret_consumers c WHERE c.project = $1 AND c.secret = $2) n
 		LEFT JOIN (
 			SELECT * FROM secret_consumers c
-			WHERE c.project = $1 AND c.secret = $2
+			WHERE c.project = $1 AND c.secret = $2 AND octet_length(c.digest) = 32
 			ORDER BY c.created_at, c.id LIMIT $3 OFFSET $4
 		) c ON true
 		ORDER BY c.created_at, c.id`

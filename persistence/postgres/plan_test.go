@@ -32,9 +32,10 @@ func (w *workload) looksAtPlans(t *testing.T) {
 	// What a deleted secret and a deleted container ask of the tables of containers.
 	texts["leave containers"] = "DELETE FROM ONLY container_secrets WHERE $1 = project AND $2 = secret"
 	texts["empty a container"] = "DELETE FROM ONLY container_secrets WHERE $1 = project AND $2 = container"
+	texts["leave consumers"] = "DELETE FROM ONLY secret_consumers WHERE $1 = project AND $2 = secret"
 	for i, name := range postgres.NamesOf(texts) {
 		plan := w.explain(t, "plan"+strconv.Itoa(i), texts[name])
-		for _, table := range []string{"secrets", "secret_versions", "secret_directory", "secret_stages", "secret_metadata",
+		for _, table := range []string{"secrets", "secret_versions", "secret_directory", "secret_stages", "secret_metadata", "secret_consumers",
 			"containers", "container_directory", "container_secrets", "container_consumers", "project_quotas"} {
 			if strings.Contains(plan, "Seq Scan on "+table+" ") {
 				t.Errorf("%s reads all of %s:\n%s", name, table, plan)
@@ -51,7 +52,10 @@ func (w *workload) looksAtPlans(t *testing.T) {
 			}
 		}
 		if wholeProject.MatchString(plan) {
-			t.Errorf("%s reads what a project has in all containers:\n%s", name, plan)
+			t.Errorf("%s reads what a project has in all secrets or containers:\n%s", name, plan)
+		}
+		if want := byIndex[name]; !strings.Contains(plan, want) {
+			t.Errorf("%s does not use %s:\n%s", name, want, plan)
 		}
 		if index, ok := foundBy[name]; ok && !strings.Contains(plan, index) {
 			t.Errorf("%s does not use %s:\n%s", name, index, plan)
@@ -67,9 +71,15 @@ func (w *workload) looksAtPlans(t *testing.T) {
 	}
 }
 
-// wholeProject is a look into the entries or consumers of a container that
-// goes by the project alone.
-var wholeProject = regexp.MustCompile(`on container_(secrets|consumers).*\n\s+Index Cond: \(\(?project = [^)]*\)\n`)
+// byIndex is what a statement goes by where others would do, too slowly.
+var byIndex = map[string]string{
+	"list shared": "secrets_by_reader", "list shared within": "secrets_by_reader",
+	"unregister": "secret_consumers_use", "consumers": "secret_consumers_by_creation",
+}
+
+// wholeProject is a look into what secrets or containers have many of that goes
+// by the project alone.
+var wholeProject = regexp.MustCompile(`on (container_secrets|container_consumers|secret_consumers).*\n\s+Index Cond: \(\(?project = [^)]*\)\n`)
 
 // foundBy is how lists find the rows of a page.
 var foundBy = map[string]string{
