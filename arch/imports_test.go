@@ -16,7 +16,7 @@ var domain = []string{
 var leaves = []string{"kek/envelope", "hsm/key", "fault", "sensitive"}
 
 // adapters lie in their subject's folder, and are not part of it.
-var adapters = []string{"policy/cedar", "audit/journal", "auth/password"}
+var adapters = []string{"policy/cedar", "audit/journal", "auth/password", "auth/keystone"}
 
 // outward are packages of the standard library that talk to the outside.
 var outward = []string{"net/http", "database/sql", "os", "os/exec", "net", "syscall", "unsafe", "C", "plugin"}
@@ -30,7 +30,7 @@ var forbidden = map[string][]string{
 	"api/admin":            {"persistence", "hsm", "kek", "secret", "cmk"},
 	"api/aksk":             {"persistence", "hsm", "kek", "secret", "cmk"},
 	"api/wire":             {"secret", "cmk", "kek", "persistence", "hsm"},
-	"api":                  {"persistence", "hsm", "cmd", "softhsm", "configs", "telemetry", "policy/cedar", "audit/journal", "auth/password"},
+	"api":                  {"persistence", "hsm", "cmd", "softhsm", "configs", "telemetry", "policy/cedar", "audit/journal", "auth/password", "auth/keystone"},
 	"kek":                  {"secret", "cmk", "audit", "policy", "auth", "hsm"},
 	"secret":               {"kek", "hsm", "persistence", "api", "container"},
 	"container":            {"kek", "hsm", "persistence", "api"},
@@ -42,9 +42,10 @@ var forbidden = map[string][]string{
 	"quota":                {"secret", "cmk", "kek", "hsm", "persistence", "api"},
 	"audit":                {"secret", "cmk", "kek", "hsm", "persistence", "api"},
 	"auth/password":        {"secret", "cmk", "kek", "hsm", "persistence", "api", "auth/realm", "policy/cedar", "audit/journal", "net/http", "database/sql"},
+	"auth/keystone":        {"secret", "cmk", "kek", "hsm", "persistence", "api", "auth/realm", "auth/password", "audit", "policy/cedar", "configs", "telemetry", "database/sql", "os"},
 	"policy/cedar":         {"secret", "cmk", "kek", "hsm", "persistence", "api", "auth/realm", "auth/password", "audit", "net/http", "database/sql"},
 	"audit/journal":        {"secret", "cmk", "kek", "hsm", "persistence", "api", "auth/realm", "auth/password", "policy/cedar", "net/http", "database/sql"},
-	"persistence":          {"configs", "telemetry", "policy/cedar", "audit/journal", "auth/password"},
+	"persistence":          {"configs", "telemetry", "policy/cedar", "audit/journal", "auth/password", "auth/keystone"},
 	"persistence/postgres": {"api", "hsm", "net/http", "persistence/memory", "persistence/cluster"},
 	"persistence/memory":   {"api", "hsm", "net/http", "database/sql", "persistence/postgres"},
 	"persistence/cluster":  {"api", "hsm", "secret", "cmk", "kek", "auth", "net/http"},
@@ -70,6 +71,8 @@ var onlyIn = map[string][]string{
 	"github.com/pressly/goose":        {"persistence/migrations"},
 	"github.com/huandu":               {"persistence/postgres"},
 	"github.com/alexedwards/argon2id": {"auth/password"},
+	"github.com/gophercloud":          {"auth/keystone"},
+	"github.com/maypok86/otter":       {"auth/keystone"},
 	"database/sql":                    {"persistence", "bench"},
 	"crypto/aes":                      {"kek", "hsm/internal/blob", "hsm/worker/fakecki", "bench"},
 	"crypto/cipher":                   {"kek", "hsm/internal/blob", "hsm/worker/fakecki", "bench"},

@@ -37,6 +37,12 @@ type Principal struct {
 	From    string // remote address
 }
 
+// Tokens are the access tokens of one request.
+type Tokens struct {
+	User    string
+	Service string // of a service that calls for the user; mostly empty
+}
+
 // Has reports whether the principal holds role, which is in lower case.
 func (p Principal) Has(role string) bool {
 	for _, r := range p.Roles {

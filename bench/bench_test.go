@@ -44,7 +44,7 @@ type fixture struct {
 
 type anyone struct{}
 
-func (anyone) ByToken(context.Context, string) (auth.Principal, error) {
+func (anyone) ByTokens(context.Context, auth.Tokens) (auth.Principal, error) {
 	return auth.Principal{User: "u", Project: "p", Roles: []string{"creator"}, Method: auth.ByToken}, nil
 }
 

@@ -134,13 +134,42 @@ type CSMS struct {
 	AllowUnsignedPayload bool          `yaml:"allow_unsigned_payload"`
 }
 
-// Identity has the built-in identity service.
+// Identity says who knows the callers, and has the built-in identity service.
 type Identity struct {
+	Mode          IdentityMode  `yaml:"mode"`
 	TokenTTL      time.Duration `yaml:"token_ttl"`
 	CacheTTL      time.Duration `yaml:"cache_ttl"`
 	Region        string        `yaml:"region"`
 	RegionAliases []string      `yaml:"region_aliases"`
 	Endpoints     Endpoints     `yaml:"endpoints"`
+	Keystone      Keystone      `yaml:"keystone"`
+}
+
+// IdentityMode says whose access tokens the services take.
+type IdentityMode string
+
+// The modes.
+const (
+	BuiltIn    IdentityMode = "builtin"
+	ByKeystone IdentityMode = "keystone"
+)
+
+// Keystone says where Keystone is and who asks it about tokens. Password reads
+// what that user logs in with.
+type Keystone struct {
+	URL           string        `yaml:"url"`
+	PublicURL     string        `yaml:"public_url"`
+	Username      string        `yaml:"username"`
+	UserDomain    string        `yaml:"user_domain"`
+	Project       string        `yaml:"project"`
+	ProjectDomain string        `yaml:"project_domain"`
+	PasswordFile  string        `yaml:"password_file"`
+	CAFile        string        `yaml:"ca_file"`
+	CacheTTL      time.Duration `yaml:"cache_ttl"`
+	Timeout       time.Duration `yaml:"timeout"`
+	ServiceRoles  []string      `yaml:"service_token_roles"`
+	RolesNeeded   bool          `yaml:"service_token_roles_required"`
+	AllowHTTP     bool          `yaml:"allow_http"`
 }
 
 // Endpoints are the base URLs that the catalog shows, without a version.

@@ -34,6 +34,13 @@ func (c Config) CheckFiles() error {
 	}
 	_, err := c.Database.DSN()
 	k.check(err == nil, "db", "%v", err)
+	if ks := c.Identity.Keystone; c.Identity.Mode == ByKeystone {
+		password, err := ks.Password()
+		k.check(err == nil, "identity.keystone.password_file", "%v", err)
+		password.Wipe()
+		_, err = ks.Roots()
+		k.check(err == nil, "identity.keystone.ca_file", "%v", err)
+	}
 	if c.Policy.File != "" {
 		_, err := os.Stat(c.Policy.File)
 		k.check(err == nil, "policy.file", "%v", err)
@@ -51,27 +58,70 @@ func (c Config) CheckFiles() error {
 // DSN returns the database's URL: from the systemd credential db-url, from
 // url_file, or the one that stands in the configuration.
 func (d Database) DSN() (sensitive.Bytes, error) {
-	if dir := os.Getenv("CREDENTIALS_DIRECTORY"); dir != "" {
-		b, err := os.ReadFile(filepath.Join(dir, "db-url"))
-		if !errors.Is(err, fs.ErrNotExist) {
-			return oneLine(b), err
-		}
+	if b, ok, err := credential("db-url"); ok {
+		return b, err
 	}
 	if d.URLFile != "" {
-		info, err := os.Stat(d.URLFile)
-		if err != nil {
-			return sensitive.Bytes{}, err
-		}
-		if info.Mode()&0o007 != 0 {
-			return sensitive.Bytes{}, fmt.Errorf("%s is open to everybody: chmod o= it", d.URLFile)
-		}
-		b, err := os.ReadFile(d.URLFile)
-		return oneLine(b), err
+		return secretFile(d.URLFile)
 	}
 	if d.URL == "" {
 		return sensitive.Bytes{}, errors.New("nobody says where the database is: url, url_file, or a systemd credential db-url")
 	}
 	return sensitive.Take([]byte(d.URL)), nil
+}
+
+// Password returns the service user's password: from the systemd credential
+// keystone-password, or from password_file.
+func (ks Keystone) Password() (sensitive.Bytes, error) {
+	if b, ok, err := credential("keystone-password"); ok {
+		return b, err
+	}
+	if ks.PasswordFile == "" {
+		return sensitive.Bytes{}, errors.New("nobody has the password: password_file, or a systemd credential keystone-password")
+	}
+	return secretFile(ks.PasswordFile)
+}
+
+// Roots returns the authorities that vouch for Keystone; nil for the system's.
+func (ks Keystone) Roots() (*x509.CertPool, error) {
+	if ks.CAFile == "" {
+		return nil, nil
+	}
+	pem, err := os.ReadFile(ks.CAFile)
+	if err != nil {
+		return nil, err
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%s holds no certificate", ks.CAFile)
+	}
+	return roots, nil
+}
+
+// credential reads what systemd hands over by that name, if it does.
+func credential(name string) (b sensitive.Bytes, ok bool, err error) {
+	dir := os.Getenv("CREDENTIALS_DIRECTORY")
+	if dir == "" {
+		return sensitive.Bytes{}, false, nil
+	}
+	text, err := os.ReadFile(filepath.Join(dir, name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return sensitive.Bytes{}, false, nil
+	}
+	return oneLine(text), true, err
+}
+
+// secretFile reads one line that others may not read.
+func secretFile(name string) (sensitive.Bytes, error) {
+	info, err := os.Stat(name)
+	if err != nil {
+		return sensitive.Bytes{}, err
+	}
+	if info.Mode()&0o007 != 0 {
+		return sensitive.Bytes{}, fmt.Errorf("%s is open to everybody: chmod o= it", name)
+	}
+	b, err := os.ReadFile(name)
+	return oneLine(b), err
 }
 
 func oneLine(b []byte) sensitive.Bytes {

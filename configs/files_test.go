@@ -53,6 +53,27 @@ func TestDatabaseURLComesFromWhereItIs(t *testing.T) {
 	}
 }
 
+func TestKeystonePasswordComesFromWhereItIs(t *testing.T) {
+	dir, credentials := t.TempDir(), t.TempDir()
+	file, open := filepath.Join(dir, "password"), filepath.Join(dir, "open")
+	put(t, file, "from the file\n", 0o600)
+	put(t, open, "open\n", 0o644)
+	put(t, filepath.Join(credentials, "keystone-password"), "from the credential\n", 0o400)
+	for _, tc := range []struct{ credentials, file, want, problem string }{
+		{credentials, file, "from the credential", ""},
+		{dir, file, "from the file", ""},
+		{"", file, "from the file", ""},
+		{"", open, "", "open to everybody"},
+		{"", "", "", "nobody has the password"},
+	} {
+		t.Setenv("CREDENTIALS_DIRECTORY", tc.credentials)
+		got, err := configs.Keystone{PasswordFile: tc.file}.Password()
+		if string(got.Reveal()) != tc.want || (err == nil) != (tc.problem == "") || err != nil && !strings.Contains(err.Error(), tc.problem) {
+			t.Errorf("%+v: got %q, %v", tc, got.Reveal(), err)
+		}
+	}
+}
+
 func TestFilesThatAreNotThereAreNamed(t *testing.T) {
 	t.Setenv("CREDENTIALS_DIRECTORY", "")
 	dir := t.TempDir()
@@ -64,6 +85,7 @@ func TestFilesThatAreNotThereAreNamed(t *testing.T) {
 	}}}
 	cfg.Policy.File = dir + "/policy"
 	cfg.HSM.Worker = dir + "/no-program"
+	cfg.Identity = configs.Identity{Mode: configs.ByKeystone, Keystone: configs.Keystone{CAFile: dir + "/no-ca"}}
 	cfg.Audit.Journal = dir + "/none/journal"
 	err := cfg.CheckFiles()
 	if err == nil {
@@ -71,6 +93,7 @@ func TestFilesThatAreNotThereAreNamed(t *testing.T) {
 	}
 	for _, key := range []string{
 		"listeners[0].tls: ", "listeners[0].tls.client_ca_file: ", "db: ", "policy.file: ", "hsm.worker: ", "audit.journal: ",
+		"identity.keystone.password_file: ", "identity.keystone.ca_file: ",
 	} {
 		if !strings.Contains("\n"+err.Error(), "\n"+key) {
 			t.Errorf("nothing about %s in\n%v", key, err)

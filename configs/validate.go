@@ -57,6 +57,7 @@ func (c Config) problems() []problem {
 	k.barbican(c)
 	k.csms(c.CSMS)
 	k.identity(c.Identity)
+	k.keystone(c.Identity)
 	k.check(c.Audit.Journal != "", "audit.journal", "names no file")
 	k.check(c.Audit.JournalMax == 0 || c.Audit.JournalMax >= 1<<20, "audit.journal_max", "is 0 (no limit) or at least 1MiB")
 	_, err := zapcore.ParseLevel(c.Log.Level)
@@ -196,6 +197,30 @@ func (k *checker) identity(c Identity) {
 	k.baseURL(c.Endpoints.KeyManager, "identity.endpoints.key_manager")
 	k.baseURL(c.Endpoints.CSMS, "identity.endpoints.csms")
 	k.baseURL(c.Endpoints.Identity, "identity.endpoints.identity")
+}
+
+func (k *checker) keystone(c Identity) {
+	const at = "identity.keystone"
+	k.oneOf(string(c.Mode), "identity.mode", string(BuiltIn), string(ByKeystone))
+	ks := c.Keystone
+	k.positive(ks.Timeout, at+".timeout")
+	k.check(ks.CacheTTL >= time.Second && ks.CacheTTL <= 5*time.Minute, at+".cache_ttl", "is between 1s and 5m: a revoked access token works that long")
+	k.check(len(ks.ServiceRoles) > 0, at+".service_token_roles", "there is none")
+	if c.Mode != ByKeystone {
+		k.check(ks.URL == "", at+".url", "is set, and identity.mode is not keystone")
+		return
+	}
+	k.check(ks.URL != "", at+".url", "is missing")
+	k.baseURL(ks.URL, at+".url")
+	k.baseURL(ks.PublicURL, at+".public_url")
+	if u, err := url.Parse(ks.URL); err == nil {
+		k.check(u.User == nil, at+".url", "holds a user: that is username and password_file")
+		k.check(u.Scheme != "http" || ks.AllowHTTP || loopback(net.JoinHostPort(u.Hostname(), "0")), at+".url", "is neither https nor on loopback: everybody on the way could read the tokens")
+	}
+	k.check(ks.Username != "", at+".username", "is missing")
+	k.check(ks.UserDomain != "", at+".user_domain", "is missing")
+	k.check(ks.Project != "", at+".project", "is missing")
+	k.check(ks.ProjectDomain != "", at+".project_domain", "is missing")
 }
 
 // baseURL wants a URL that a version can be put behind, or nothing.

@@ -34,6 +34,12 @@ func TestMain(m *testing.M) {
 		defer os.RemoveAll(dir)
 		binaries = dir
 		code := m.Run()
+		if keystones.keystone != nil {
+			if err := keystones.keystone.Close(); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				code = max(code, 1)
+			}
+		}
 		if shared.server != nil {
 			if err := shared.server.Close(); err != nil {
 				fmt.Fprintln(os.Stderr, err)

@@ -28,11 +28,23 @@ type installation struct {
 	database *cluster.Cluster
 	token    softhsm.Token
 	url      map[string]string // by listener
+	env      []string          // more of the configuration
 	cmd      *exec.Cmd
 	log      *os.File
 }
 
+// install makes an installation with one user.
 func install(t *testing.T) *installation {
+	t.Helper()
+	in := installEmpty(t)
+	in.command(t, "", "project", "create", "--config", in.config, "p1")
+	in.command(t, "pw-of-operator\n", "user", "create", "--config", in.config, "--password-file", "-", "u1")
+	in.command(t, "", "role", "create", "--config", in.config, "creator")
+	in.command(t, "", "role", "grant", "--config", in.config, "creator", "--user", "u1", "--project", "p1")
+	return in
+}
+
+func installEmpty(t *testing.T) *installation {
 	t.Helper()
 	needs(t, "softhsm2-util")
 	top := os.TempDir()
@@ -54,10 +66,6 @@ func install(t *testing.T) *installation {
 	in.command(t, "", "config", "check", "--config", in.config)
 	in.command(t, "", "migrate", "up", "--config", in.config)
 	in.command(t, "", "migrate", "status", "--config", in.config)
-	in.command(t, "", "project", "create", "--config", in.config, "p1")
-	in.command(t, "pw-of-operator\n", "user", "create", "--config", in.config, "--password-file", "-", "u1")
-	in.command(t, "", "role", "create", "--config", in.config, "creator")
-	in.command(t, "", "role", "grant", "--config", in.config, "creator", "--user", "u1", "--project", "p1")
 	return in
 }
 
@@ -143,6 +151,7 @@ func (in *installation) serve(t *testing.T) {
 	}
 	in.cmd = exec.Command(strongroom(t), "serve", "--config", in.config)
 	in.cmd.Stderr = in.log
+	in.cmd.Env = append(os.Environ(), in.env...)
 	if err := in.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

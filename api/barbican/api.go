@@ -41,9 +41,10 @@ type API struct {
 	Log     *zap.Logger
 }
 
-// Identity turns an access token into who it stands for. *auth.Service is one.
+// Identity turns access tokens into who asks: fault.Unauthenticated where one
+// of them is not good. *realm.Service and *keystone.Client are.
 type Identity interface {
-	ByToken(ctx context.Context, token string) (auth.Principal, error)
+	ByTokens(ctx context.Context, t auth.Tokens) (auth.Principal, error)
 }
 
 // Limits are the operator's; zero ones have the defaults of §20.2.

@@ -46,11 +46,11 @@ func (a *API) identified(r *http.Request) (auth.Principal, error) {
 	}
 	// All other identity headers are for servers behind a proxy that validated
 	// them. From a client they mean nothing.
-	token := r.Header.Get("X-Auth-Token")
-	if token == "" || len(token) > maxToken {
+	t := auth.Tokens{User: r.Header.Get("X-Auth-Token"), Service: r.Header.Get("X-Service-Token")}
+	if t.User == "" || len(t.User) > maxToken || len(t.Service) > maxToken {
 		return auth.Principal{}, errNoToken
 	}
-	who, err := a.Identity.ByToken(r.Context(), token)
+	who, err := a.Identity.ByTokens(r.Context(), t)
 	if err == nil && who.Project == "" {
 		return auth.Principal{}, errNoToken
 	}

@@ -80,16 +80,16 @@ var people = map[string]person{
 // identity knows people by an access token that is their name.
 type identity struct{ away bool }
 
-func (i *identity) ByToken(_ context.Context, token string) (auth.Principal, error) {
+func (i *identity) ByTokens(_ context.Context, t auth.Tokens) (auth.Principal, error) {
 	if i.away {
 		return auth.Principal{}, fault.New(fault.Unavailable, "identity is away")
 	}
-	p, ok := people[token]
-	if !ok {
+	p, ok := people[t.User]
+	if !ok || t.Service != "" && t.Service != "svc" {
 		return auth.Principal{}, fault.New(fault.Unauthenticated, "no such access token")
 	}
 	return auth.Principal{
-		User: auth.UserID(token), UserName: token, Project: auth.ProjectID(p.project),
+		User: auth.UserID(t.User), UserName: t.User, Project: auth.ProjectID(p.project),
 		Roles: strings.Split(p.roles, ","), Method: auth.ByToken,
 	}, nil
 }

@@ -108,6 +108,17 @@ func (s *Service) ByToken(ctx context.Context, token string) (auth.Principal, er
 	return g.principal(), nil
 }
 
+// ByTokens is ByToken where a service may have added its own token, which must
+// be good as well. It prolongs nothing.
+func (s *Service) ByTokens(ctx context.Context, t auth.Tokens) (auth.Principal, error) {
+	if t.Service != "" {
+		if _, err := s.ByToken(ctx, t.Service); err != nil {
+			return auth.Principal{}, err
+		}
+	}
+	return s.ByToken(ctx, t.User)
+}
+
 // grant looks a token up, or remembers it. The roles include implied ones.
 func (s *Service) grant(ctx context.Context, d Digest) (Grant, error) {
 	return s.tokens.get(ctx, d, func(ctx context.Context) (Grant, error) {

@@ -32,6 +32,7 @@ const devRegion = "cn-north-4"
 // environment, STRONGROOM_DEV_DIR for --dir and so on (DESIGN §8).
 type devOptions struct {
 	dir, accounts, databaseURL, logLevel string
+	keystoneURL, keystonePassword        string
 	ephemeral, noAuth                    bool
 	addr                                 map[string]*string // by listener
 }
@@ -67,6 +68,8 @@ func devCommand() *cobra.Command {
 	f.StringVar(&o.accounts, "accounts", "", "JSON file of roles, projects and users to load")
 	f.StringVar(&o.databaseURL, "database-url", "", "an existing PostgreSQL database instead of a private server")
 	f.BoolVar(&o.noAuth, "no-auth", false, "the key-manager listener believes X-Project-Id and asks for no token")
+	f.StringVar(&o.keystoneURL, "keystone-url", "", "a Keystone that knows the callers, without /v3, in place of the built-in identity")
+	f.StringVar(&o.keystonePassword, "keystone-password-file", "", "password of the user strongroom in the project service there")
 	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	for _, l := range devListeners {
 		o.addr[l.name] = f.String(l.name+"-addr", l.address, "address of the "+l.name+" listener; port 0 takes a free one")
@@ -214,6 +217,14 @@ func (d *devServer) config(o devOptions) (configs.Config, error) {
 	cfg.Identity.Region = devRegion
 	cfg.Identity.Endpoints = configs.Endpoints{
 		KeyManager: url["key-manager"], CSMS: url["csms"], Identity: url["identity"],
+	}
+	if o.keystoneURL != "" {
+		cfg.Identity.Mode = configs.ByKeystone
+		ks := &cfg.Identity.Keystone
+		ks.URL, ks.Username, ks.PasswordFile = o.keystoneURL, "strongroom", o.keystonePassword
+		if _, err := ks.Password(); err != nil {
+			return cfg, usageError{fmt.Errorf("--keystone-password-file: %w", err)}
+		}
 	}
 	cfg.Audit.Journal = filepath.Join(d.dir, "audit.journal")
 	cfg.Log.Level = o.logLevel

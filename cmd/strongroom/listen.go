@@ -79,19 +79,15 @@ func (p *parts) dialects(l configs.Listener) []api.Dialect {
 }
 
 func (p *parts) keyManager(log *zap.Logger) *barbican.API {
-	authURL := p.cfg.Identity.Endpoints.Identity
-	if authURL != "" {
-		authURL += "/v3"
-	}
 	return &barbican.API{
 		Secrets:       p.secrets,
 		Containers:    p.containers,
 		Quotas:        p.quotas,
 		TransportKeys: p.transportKeys,
-		Identity:      p.realm,
+		Identity:      p.callers,
 		NoAuth:        p.cfg.Barbican.NoAuth,
 		Host:          p.cfg.Barbican.HostHref,
-		AuthURL:       authURL,
+		AuthURL:       p.authURL(),
 		Version:       release,
 		Limits: barbican.Limits{
 			MaxPayload:       int(p.cfg.Barbican.MaxPayload),
@@ -108,7 +104,7 @@ func (p *parts) keyManager(log *zap.Logger) *barbican.API {
 func (p *parts) csms(log *zap.Logger) *csms.API {
 	return &csms.API{
 		Secrets:    p.secrets,
-		Identity:   p.realm,
+		Identity:   signers{p.callers, p.realm},
 		Signatures: p.verifier,
 		Log:        log,
 		Config: csms.Config{

@@ -7,6 +7,7 @@
 //
 //	main.go        the list of commands; exit codes
 //	parts.go       every part, in order: assemble, and close again
+//	callers.go     who knows the callers: the realm, or Keystone
 //	listen.go      the dialects on their listeners
 //	jobs.go        what is done in the background
 //	serve.go       run, drain, reload

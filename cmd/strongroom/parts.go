@@ -55,6 +55,7 @@ type parts struct {
 	quotas        *quota.Service
 	transportKeys *transport.Service
 	realm         *realm.Service
+	callers       callers
 	verifier      *aksk.Verifier
 
 	sockets  map[string]net.Listener // of listeners that are bound already
@@ -244,13 +245,13 @@ func (p *parts) buildServices() error {
 		},
 	})
 	p.verifier = &aksk.Verifier{
-		Keys:                 p.realm,
+		Keys:                 p.accessKeys(),
 		Now:                  time.Now,
 		Skew:                 p.cfg.CSMS.ClockSkew,
 		AllowUnsignedPayload: p.cfg.CSMS.AllowUnsignedPayload,
 		MaxBody:              int64(p.cfg.CSMS.MaxBody),
 	}
-	return nil
+	return p.openCallers()
 }
 
 // recordDefaultKey puts a project's first key on record. Nobody asked for it by

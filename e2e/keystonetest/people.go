@@ -31,7 +31,12 @@ func (k *Keystone) Call(ctx context.Context, method, path string, body, into any
 		}
 		k.token = token
 	}
-	_, err := k.send(ctx, method, path, body, into, "X-Auth-Token", k.token)
+	return k.CallAs(ctx, k.token, method, path, body, into)
+}
+
+// CallAs is Call with somebody's token.
+func (k *Keystone) CallAs(ctx context.Context, token, method, path string, body, into any) error {
+	_, err := k.send(ctx, method, path, body, into, "X-Auth-Token", token)
 	return err
 }
 
@@ -157,16 +162,20 @@ func (k *Keystone) persona(ctx context.Context, p realm.Persona) error {
 		return err
 	}
 	for _, name := range p.Roles {
-		role, err := k.ensure(ctx, "role", object{"name": name})
-		if err != nil {
-			return err
-		}
-		path := "/projects/" + project + "/users/" + user + "/roles/" + role
-		if err := k.Call(ctx, http.MethodPut, path, nil, nil); err != nil {
+		if err := k.Grant(ctx, "/projects/"+project, user, name); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// Grant gives a user a role at a place: /projects/ID, /domains/ID or /system.
+func (k *Keystone) Grant(ctx context.Context, place, user, role string) error {
+	id, err := k.ensure(ctx, "role", object{"name": role})
+	if err != nil {
+		return err
+	}
+	return k.Call(ctx, http.MethodPut, place+"/users/"+user+"/roles/"+id, nil, nil)
 }
 
 // ensure finds a thing by its name, or makes it, and returns its identifier.
