@@ -23,6 +23,41 @@ func TestOpenStackUpdate(t *testing.T) {
 	}
 }
 
+func TestOpenStackContainers(t *testing.T) {
+	needs(t, "openstack")
+	s := server(t)
+	c := demo(t, s)
+	for _, tc := range []struct {
+		kind  string
+		parts []string
+		shown []string
+	}{
+		{"generic", []string{"left", "right"}, []string{"left=", "right="}},
+		{"rsa", []string{"private_key", "public_key"}, []string{"Private Key", "Public Key"}},
+		{"certificate", []string{"certificate", "private_key", "intermediates"}, []string{"Certificate", "Private Key", "Intermediates"}},
+	} {
+		t.Run(tc.kind, func(t *testing.T) {
+			args := []string{"secret", "container", "create", "--name", "by command", "--type", tc.kind}
+			for _, part := range tc.parts {
+				args = append(args, "--secret", part+"="+c.storeText(t, s.Env["KEY_MANAGER_URL"], part, part))
+			}
+			ref := oneColumn(t, s, "Container href", args...)
+			got := run(t, s, "openstack", "secret", "container", "get", ref)
+			for _, want := range append(tc.shown, "by command", "ACTIVE", tc.kind) {
+				if !strings.Contains(got, want) {
+					t.Errorf("container get does not say %q:\n%s", want, got)
+				}
+			}
+			listed := run(t, s, "openstack", "secret", "container", "list", "--type", tc.kind, "--name", "by command", "-f", "value", "-c", "Container href")
+			if strings.TrimSpace(listed) != ref {
+				t.Errorf("listed %s, want %s", listed, ref)
+			}
+			run(t, s, "openstack", "secret", "container", "delete", ref)
+			c.must(t, 404, "GET", ref, nil)
+		})
+	}
+}
+
 func TestOpenStackACL(t *testing.T) {
 	needs(t, "openstack")
 	s := server(t)

@@ -13,7 +13,9 @@ func TestPythonClients(t *testing.T) {
 	for _, tc := range []struct{ name, script, argument string }{
 		{"secrets", "barbicanclient_secrets.py", ""},
 		{"castellan stores", "castellan_journey.py", "store"},
+		{"containers", "barbicanclient_containers.py", ""},
 		{"ACLs of secrets", "barbicanclient_acls.py", "secret"},
+		{"ACLs of containers", "barbicanclient_acls.py", "container"},
 	} {
 		t.Run(tc.name, func(t *testing.T) { journey(t, tc.script, tc.argument) })
 	}

@@ -1,12 +1,20 @@
 package e2e
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
+	"math/big"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 )
 
 // store stores a secret and returns its reference.
@@ -43,6 +51,80 @@ func TestCephGateway(t *testing.T) {
 	// Its own status for an access token that has ended; it then gets another.
 	tenant.token = "ended"
 	tenant.must(t, 401, "GET", base+"/v1/secrets/"+id, nil, "Accept", "application/octet-stream")
+}
+
+// A load balancer's service, a user of another project, reads a certificate
+// that a tenant shares with it, registers as its user, and uses it.
+func TestCertificateForALoadBalancer(t *testing.T) {
+	s := server(t)
+	base := s.Env["KEY_MANAGER_URL"]
+	tenant, service := as(t, s, "alice", "alice-password", "alpha"), as(t, s, "bob", "bob-password", "beta")
+	certificate, key := selfSigned(t)
+	parts := []map[string]string{}
+	for name, text := range map[string]string{"certificate": certificate, "private_key": key, "intermediates": certificate} {
+		ref := tenant.storeText(t, base, name, text)
+		parts = append(parts, map[string]string{"name": name, "secret_ref": ref})
+	}
+	var made struct {
+		Ref string `json:"container_ref"`
+	}
+	tenant.must(t, 201, "POST", base+"/v1/containers", map[string]any{"type": "certificate", "name": "site", "secret_refs": parts}).json(t, &made)
+
+	service.must(t, 403, "GET", made.Ref, nil)
+	acl := map[string]any{"read": map[string]any{"users": []string{service.user}}}
+	tenant.must(t, 200, "PUT", made.Ref+"/acl", acl)
+	// The container alone does not open what is in it.
+	service.must(t, 403, "GET", parts[0]["secret_ref"]+"/payload", nil, "Accept", "text/plain")
+	for _, part := range parts {
+		tenant.must(t, 200, "PUT", part["secret_ref"]+"/acl", acl)
+	}
+
+	var registered struct {
+		Type    string              `json:"type"`
+		Secrets []map[string]string `json:"secret_refs"`
+		Users   []map[string]string `json:"consumers"`
+	}
+	service.must(t, 200, "POST", made.Ref+"/consumers", map[string]any{"name": "Octavia", "URL": "octavia://loadbalancer/1"}).json(t, &registered)
+	if registered.Type != "certificate" || len(registered.Secrets) != 3 || len(registered.Users) != 1 {
+		t.Fatalf("registered: %+v", registered)
+	}
+	pems := map[string][]byte{}
+	for _, part := range registered.Secrets {
+		pems[part["name"]] = service.must(t, 200, "GET", part["secret_ref"]+"/payload", nil, "Accept", "text/plain").Body
+	}
+	// A text in JSON loses the space at its ends, here the last line's end.
+	if got := string(pems["private_key"]) + "\n"; got != key {
+		t.Error("the private key is not what was stored")
+	}
+	if _, err := tls.X509KeyPair(pems["certificate"], pems["private_key"]); err != nil {
+		t.Error(err)
+	}
+	// It reads, and no more.
+	service.must(t, 403, "DELETE", made.Ref, nil)
+	service.must(t, 403, "DELETE", parts[0]["secret_ref"], nil)
+	service.must(t, 200, "DELETE", made.Ref+"/consumers", map[string]any{"name": "Octavia", "URL": "octavia://loadbalancer/1"})
+	tenant.must(t, 200, "DELETE", made.Ref+"/acl", nil)
+	service.must(t, 403, "GET", made.Ref, nil)
+}
+
+// selfSigned is a certificate and its key, as PEM.
+func selfSigned(t *testing.T) (certificate, key string) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "site.test"}, NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})),
+		string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}))
 }
 
 // An image service of today marks a secret that it uses: the consumers that

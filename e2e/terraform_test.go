@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/gophercloud/gophercloud/v2"
 	"github.com/gophercloud/gophercloud/v2/openstack/keymanager/v1/acls"
+	"github.com/gophercloud/gophercloud/v2/openstack/keymanager/v1/containers"
 	"github.com/gophercloud/gophercloud/v2/openstack/keymanager/v1/secrets"
 )
 
@@ -113,5 +114,45 @@ func plan(t *testing.T, when string, client *gophercloud.ServiceClient, id strin
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("%s, the plan is not empty (- configured, + read):\n%s", when, diff)
+	}
+}
+
+func TestTerraformContainer(t *testing.T) {
+	s, ctx := server(t), t.Context()
+	client := gopher(t, s, "alice", "alice-password", "alpha")
+	parts := []containers.SecretRef{
+		{Name: "private_key", SecretRef: storeText(t, client, "key", "KEY")},
+		{Name: "certificate", SecretRef: storeText(t, client, "crt", "CRT")},
+		{Name: "intermediates", SecretRef: storeText(t, client, "ca", "CA")},
+	}
+	yes, users := true, []string{as(t, s, "bob", "bob-password", "beta").user}
+	made, err := containers.Create(ctx, client, containers.CreateOpts{Name: "terraform", Type: containers.CertificateContainer, SecretRefs: parts}).Extract()
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := last(made.ContainerRef)
+	if err := acls.SetContainerACL(ctx, client, id, acls.SetOpts{{Type: "read", Users: &users, ProjectAccess: &yes}}).Err; err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // two plans in a row
+		c, err := containers.Get(ctx, client, id).Extract()
+		if err != nil {
+			t.Fatal(err)
+		}
+		acl, err := acls.GetContainerACL(ctx, client, id).Extract()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := []any{c.Name, c.Type, c.ContainerRef, c.SecretRefs, c.Status, len(c.Consumers), (*acl)["read"].Users, (*acl)["read"].ProjectAccess}
+		want := []any{"terraform", "certificate", made.ContainerRef, parts, "ACTIVE", 0, users, true}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("the plan is not empty (- configured, + read):\n%s", diff)
+		}
+	}
+	if err := containers.Delete(ctx, client, id).ExtractErr(); err != nil {
+		t.Fatal(err)
+	}
+	if err := containers.Get(ctx, client, id).Err; !gophercloud.ResponseCodeIs(err, 404) {
+		t.Errorf("after the destroy: %v", err)
 	}
 }
