@@ -204,3 +204,39 @@ func TestSecretWithoutPayloadInCSMS(t *testing.T) {
 	}
 	b.must(t, 404, "GET", b.csms+"/"+id+"/versions/latest", nil)
 }
+
+// ACLs and consumers are Barbican's: CSMS neither asks for them nor loses them.
+func TestACLsAndConsumersInCSMS(t *testing.T) {
+	b := throughBoth(t, server(t))
+	const name = "acl-and-consumers"
+	id := b.storeCSMS(t, map[string]any{"name": name, "secret_string": "old"})
+	consumer := map[string]any{"service": "volume", "resource_type": "volume", "resource_id": "1"}
+	b.must(t, 200, "PUT", b.barbican+"/"+id+"/acl", map[string]any{"read": map[string]any{"users": []string{"guest"}, "project-access": false}})
+	b.must(t, 200, "POST", b.barbican+"/"+id+"/consumers", consumer)
+
+	b.must(t, 200, "POST", b.csms+"/"+name+"/versions", map[string]any{"secret_string": "new"})
+	b.must(t, 200, "PUT", b.csms+"/"+name, map[string]any{"description": "changed"})
+	b.readsInCSMS(t, name, "new", true)
+	b.readsInBarbican(t, id, "new", true)
+	var shown struct {
+		Read struct {
+			Users         []string `json:"users"`
+			ProjectAccess *bool    `json:"project-access"`
+		} `json:"read"`
+	}
+	b.must(t, 200, "GET", b.barbican+"/"+id+"/acl", nil).json(t, &shown)
+	if len(shown.Read.Users) != 1 || shown.Read.ProjectAccess == nil || *shown.Read.ProjectAccess {
+		t.Errorf("after changes through CSMS the ACL is %+v", shown.Read)
+	}
+	var listed struct {
+		Total int `json:"total"`
+	}
+	b.must(t, 200, "GET", b.barbican+"/"+id+"/consumers", nil).json(t, &listed)
+	if listed.Total != 1 {
+		t.Errorf("%d consumers are left", listed.Total)
+	}
+
+	b.must(t, 400, "DELETE", b.barbican+"/"+id, nil, "OpenStack-API-Version", "key-manager 1.2")
+	b.must(t, 200, "DELETE", b.csms+"/"+name, nil)
+	b.must(t, 404, "GET", b.barbican+"/"+id+"/acl", nil)
+}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -269,5 +270,35 @@ func TestACLAndUpdated(t *testing.T) { // BAR-350
 			t.Errorf("%s %s: updated %v, before %v", step.method, step.body, after, before)
 		}
 		before = after
+	}
+}
+
+// Changes of different parts at once are all kept, and so is every consumer
+// that registers meanwhile.
+func TestPartsAtOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t).furnish()
+	for round := range 10 {
+		acl("", "PUT", `{"read":{}}`, 200, nil).in(t, w)
+		var wg sync.WaitGroup
+		for method, body := range map[string]string{
+			"PATCH /v1/secrets/{ST}/acl":        `{"read":{"project-access":false}}`,
+			"PATCH /v1/secrets/{ST}/acl/":       `{"read":{"users":["x"]}}`,
+			"POST /v1/secrets/{ST}/consumers":   use(2 * round),
+			"POST " + older + "/{ST}/consumers": use(2*round + 1),
+		} {
+			wg.Go(func() {
+				if a := w.do("u1", method, "", body); a.code != 200 {
+					t.Errorf("%s: %d %s", method, a.code, a.body)
+				}
+			})
+		}
+		wg.Wait()
+		shownACL(false, "x")(t, w, answer{})
+		consumer("", "GET", "", 200, func(t *testing.T, _ *world, a answer) {
+			if total := a.json()["total"]; total != float64(2*round+2) {
+				t.Errorf("%v consumers after round %d", total, round)
+			}
+		}).in(t, w)
 	}
 }
