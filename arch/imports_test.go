@@ -9,7 +9,7 @@ import (
 // domain packages may import each other and the standard library. They never
 // see a transport, SQL, PKCS#11 or a library of others.
 var domain = []string{
-	"secret", "container", "cmk", "kek", "kek/envelope", "policy", "auth", "auth/realm", "audit", "gate", "quota", "transport", "hsm/key", "fault", "sensitive",
+	"secret", "secretstore", "container", "cmk", "kek", "kek/envelope", "policy", "auth", "auth/realm", "audit", "gate", "quota", "transport", "hsm/key", "fault", "sensitive",
 }
 
 // leaves may be imported where the folder above them may not.
@@ -33,6 +33,7 @@ var forbidden = map[string][]string{
 	"api":                  {"persistence", "hsm", "cmd", "softhsm", "configs", "telemetry", "policy/cedar", "audit/journal", "auth/password", "auth/keystone"},
 	"kek":                  {"secret", "cmk", "audit", "policy", "auth", "hsm"},
 	"secret":               {"kek", "hsm", "persistence", "api", "container"},
+	"secretstore":          {"secret", "container", "cmk", "kek", "hsm", "persistence", "api"},
 	"container":            {"kek", "hsm", "persistence", "api"},
 	"cmk":                  {"kek", "hsm", "persistence", "api"},
 	"auth":                 {"secret", "cmk", "kek", "hsm", "persistence", "api"},

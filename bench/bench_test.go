@@ -28,6 +28,7 @@ import (
 	"github.com/strongroom-kms/strongroom/policy/cedar"
 	"github.com/strongroom-kms/strongroom/quota"
 	"github.com/strongroom-kms/strongroom/secret"
+	"github.com/strongroom-kms/strongroom/secretstore"
 	"github.com/strongroom-kms/strongroom/softhsm/softhsmtest"
 	"github.com/strongroom-kms/strongroom/transport"
 )
@@ -61,6 +62,10 @@ func open(b *testing.B) fixture {
 	}
 	b.Cleanup(func() { records.Close() })
 	sealer := kek.NewSealer(kek.Deps{Tokens: kek.OneGroup(f.token), Store: f.db, NewID: uuid.NewString, Now: time.Now})
+	asks := gate.Gate{
+		Judge: judge, Recorder: records,
+		NewEventID: func() string { return uuid.Must(uuid.NewV7()).String() }, Now: time.Now,
+	}
 	h := api.Handler(func() string { return "req-" + uuid.NewString() }, func(string, string, int, time.Duration) {}, &barbican.API{
 		Secrets: secret.NewService(secret.Deps{
 			Store: f.db, Sealer: sealer, Keys: sealer, Judge: judge, Recorder: records,
@@ -72,9 +77,9 @@ func open(b *testing.B) fixture {
 			Store: f.db, Judge: judge, Recorder: records,
 			NewEventID: func() string { return uuid.Must(uuid.NewV7()).String() }, Now: time.Now,
 		}),
-		TransportKeys: transport.NewService(gate.Gate{
-			Judge: judge, Recorder: records,
-			NewEventID: func() string { return uuid.Must(uuid.NewV7()).String() }, Now: time.Now,
+		TransportKeys: transport.NewService(asks),
+		SecretStores: secretstore.NewService(secretstore.Deps{
+			Stores: []secretstore.Store{{ID: uuid.NewString(), Name: "default", Global: true}}, Preferences: f.db, Gate: asks,
 		}),
 		Identity: anyone{},
 		Log:      zap.NewNop(),

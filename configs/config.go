@@ -12,6 +12,8 @@ package configs
 import (
 	"slices"
 	"time"
+
+	"github.com/strongroom-kms/strongroom/hsm/key"
 )
 
 // Config is the whole configuration. It is passed down in pieces.
@@ -85,12 +87,30 @@ type Database struct {
 
 // HSM says which tokens hold the KEKs (pkcs11.md §8.1).
 type HSM struct {
-	Tokens       []Token       `yaml:"tokens"`
+	Tokens       []Token       `yaml:"tokens"` // short for one group called default
+	Groups       []TokenGroup  `yaml:"groups"`
+	DefaultGroup string        `yaml:"default_group"`
 	Worker       string        `yaml:"worker"`
 	Format       string        `yaml:"format"`
 	OpTimeout    time.Duration `yaml:"op_timeout"`
 	KEKTier      string        `yaml:"kek_tier"`
 	MaxTokenKeys int           `yaml:"max_token_keys"`
+}
+
+// TokenGroup is one or more tokens that hold the same keys. Each project's keys
+// are in the group that the project prefers, else in the default group.
+type TokenGroup struct {
+	Name   string  `yaml:"name"`
+	Tokens []Token `yaml:"tokens"`
+	Format string  `yaml:"format"`
+}
+
+// TokenGroups are the groups, whichever way they are written.
+func (h HSM) TokenGroups() []TokenGroup {
+	if len(h.Groups) > 0 {
+		return h.Groups
+	}
+	return []TokenGroup{{Name: key.DefaultGroup, Tokens: h.Tokens, Format: h.Format}}
 }
 
 // Token is one token, named by a PKCS#11 URI.
@@ -104,15 +124,16 @@ type Token struct {
 
 // Barbican has the limits and choices of the Key Manager dialect.
 type Barbican struct {
-	HostHref         string `yaml:"host_href"`
-	MaxPayload       Bytes  `yaml:"max_payload"`
-	MaxPayloadTenant Bytes  `yaml:"max_payload_tenant"`
-	MaxBody          Bytes  `yaml:"max_body"`
-	Policy           string `yaml:"policy"`
-	DefaultPage      int    `yaml:"default_page"`
-	MaxPage          int    `yaml:"max_page"`
-	NoAuth           bool   `yaml:"no_auth"`
-	Quotas           Quotas `yaml:"quotas"`
+	HostHref             string `yaml:"host_href"`
+	MaxPayload           Bytes  `yaml:"max_payload"`
+	MaxPayloadTenant     Bytes  `yaml:"max_payload_tenant"`
+	MaxBody              Bytes  `yaml:"max_body"`
+	Policy               string `yaml:"policy"`
+	DefaultPage          int    `yaml:"default_page"`
+	MaxPage              int    `yaml:"max_page"`
+	NoAuth               bool   `yaml:"no_auth"`
+	MultipleSecretStores bool   `yaml:"multiple_secret_stores"`
+	Quotas               Quotas `yaml:"quotas"`
 }
 
 // Quotas are how many of each a project may have that has no limits of its

@@ -246,6 +246,23 @@ func TestOneMistakeIsNamed(t *testing.T) {
 			`hsm.tokens[0].env: TOKEN_PIN looks like a secret: it comes by file`},
 		{"the tier that is not there yet", db + `hsm: { kek_tier: wrapped, tokens: [ { uri: "pkcs11:a" } ] }`,
 			`hsm.kek_tier: is token: this release knows no other tier`},
+		{"tokens beside groups", db + `hsm: { tokens: [ { uri: "pkcs11:a" } ], groups: [ { name: a, tokens: [ { uri: "pkcs11:b" } ] } ] }`,
+			`hsm.tokens: is short for one group called default: with groups, it goes there`},
+		{"a group without tokens", db + `hsm: { groups: [ { name: a } ] }`, `hsm.groups[0].tokens: there is none`},
+		{"a group's name in capitals", db + `hsm: { groups: [ { name: HSM, tokens: [ { uri: "pkcs11:b" } ] } ] }`,
+			`hsm.groups[0].name: is 1 to 32 lower-case letters, digits and hyphens, with no hyphen at either end`},
+		{"a group called as the first default key", db + `hsm: { groups: [ { name: csms, tokens: [ { uri: "pkcs11:b" } ] } ] }`,
+			`hsm.groups[0].name: csms is no name for a group: its default key would be csms/default, which each project has anyway`},
+		{"two groups of one name", db + groups(`a`, `a`) + "  default_group: a\n", `hsm.groups[1].name: "a" is the name of an earlier group`},
+		{"no default group", db + groups(`a`, `b`),
+			`hsm.default_group: is missing: one of the groups takes the secrets of projects that prefer none`},
+		{"a default group that nobody is", db + groups(`a`, `b`) + "  default_group: c\n", `hsm.default_group: no group is called "c"`},
+		{"one token in two groups", db + strings.ReplaceAll(groups(`a`, `b`), "pkcs11:1", "pkcs11:0") + "  default_group: a\n",
+			`hsm.groups[1].tokens[0].uri: stands in group "a", too: a token is in one group, once`},
+		{"a group's PIN", db + `hsm: { groups: [ { name: a, tokens: [ { uri: "pkcs11:a?pin-value=hunter2" } ] } ] }`,
+			`hsm.groups[0].tokens[0].uri: holds a PIN: name the file that has it in pin-source`},
+		{"a group's format", db + `hsm: { groups: [ { name: a, format: ECB, tokens: [ { uri: "pkcs11:a" } ] } ] }`,
+			`hsm.groups[0].format: is one of auto, A256GCM, A256CBC-HS256`},
 		{"no-auth for everybody", minimal + `barbican: { no_auth: true }`,
 			`barbican.no_auth: listener "key-manager" is not on loopback: everybody there would be any project`},
 		{"a version in an endpoint", minimal + `identity: { endpoints: { csms: "http://c/v1" } }`,
@@ -277,6 +294,34 @@ func TestOneMistakeIsNamed(t *testing.T) {
 	}
 }
 
+// groups has a token each.
+func groups(names ...string) string {
+	text := "hsm:\n  groups:\n"
+	for i, n := range names {
+		text += fmt.Sprintf("    - { name: %s, tokens: [ { uri: \"pkcs11:%d\" } ] }\n", n, i)
+	}
+	return text
+}
+
+func TestOneGroupIsTheDefault(t *testing.T) {
+	t.Parallel()
+	const db = "db: { url: \"postgres://s@db/x\" }\n"
+	for _, tc := range []struct{ name, text, want string }{
+		{"short", db + `hsm: { format: A256GCM, tokens: [ { uri: "pkcs11:a" } ] }`, "default"},
+		{"long", db + `hsm: { format: A256GCM, groups: [ { name: luna-1, tokens: [ { uri: "pkcs11:a" } ] } ] }`, "luna-1"},
+	} {
+		cfg, err := load(t, tc.text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := cfg.HSM.TokenGroups()
+		if len(all) != 1 || all[0].Name != tc.want || cfg.HSM.DefaultGroup != tc.want || all[0].Format != "A256GCM" ||
+			len(all[0].Tokens) != 1 || all[0].Tokens[0].Sessions != 8 {
+			t.Errorf("%s: groups %+v, the default is %q", tc.name, all, cfg.HSM.DefaultGroup)
+		}
+	}
+}
+
 func TestDevModeMayHoldSecretsAndMasksThem(t *testing.T) {
 	t.Parallel()
 	cfg, err := configs.Defaults()
@@ -296,6 +341,11 @@ func TestDevModeMayHoldSecretsAndMasksThem(t *testing.T) {
 	text := cfg.String()
 	if strings.Contains(text, "hunter2") || !strings.Contains(text, "SOFTHSM2_CONF: /conf") {
 		t.Errorf("it prints as\n%s", text)
+	}
+	grouped := cfg
+	grouped.HSM.Groups, grouped.HSM.Tokens = []configs.TokenGroup{{Name: "g", Tokens: cfg.HSM.Tokens}}, nil
+	if text := grouped.String(); strings.Contains(text, "hunter2") || !strings.Contains(text, "SOFTHSM2_CONF: /conf") {
+		t.Errorf("with a group it prints as\n%s", text)
 	}
 	cfg.Dev = false
 	if err := cfg.Validate(); err == nil || strings.Count(err.Error(), "\n") != 2 {

@@ -133,8 +133,24 @@ func oneLine(b []byte) sensitive.Bytes {
 func (c Config) String() string {
 	masked := c
 	masked.Database.URL = maskURL(c.Database.URL)
-	masked.HSM.Tokens = nil
-	for _, t := range c.HSM.Tokens {
+	masked.HSM.Tokens = maskTokens(c.HSM.Tokens)
+	masked.HSM.Groups = nil
+	for _, g := range c.HSM.Groups {
+		g.Tokens = maskTokens(g.Tokens)
+		masked.HSM.Groups = append(masked.HSM.Groups, g)
+	}
+	b, err := yaml.Marshal(masked)
+	if err != nil {
+		return err.Error()
+	}
+	return string(b)
+}
+
+const mask = "[masked]"
+
+func maskTokens(all []Token) []Token {
+	var masked []Token
+	for _, t := range all {
 		if base, _, ok := strings.Cut(t.URI, "pin-value="); ok {
 			t.URI = base + "pin-value=" + mask
 		}
@@ -146,16 +162,10 @@ func (c Config) String() string {
 			}
 		}
 		t.Env = env
-		masked.HSM.Tokens = append(masked.HSM.Tokens, t)
+		masked = append(masked, t)
 	}
-	b, err := yaml.Marshal(masked)
-	if err != nil {
-		return err.Error()
-	}
-	return string(b)
+	return masked
 }
-
-const mask = "[masked]"
 
 func maskURL(s string) string {
 	u, err := url.Parse(s)

@@ -169,8 +169,25 @@ func (c *Config) FillIn() {
 	for i := range c.Listeners {
 		c.Listeners[i].fillIn()
 	}
-	for i := range c.HSM.Tokens {
-		c.HSM.Tokens[i].fillIn()
+	c.HSM.fillIn()
+}
+
+// fillIn sets what tokens and their groups leave out.
+func (h *HSM) fillIn() {
+	for i := range h.Tokens {
+		h.Tokens[i].fillIn()
+	}
+	for i := range h.Groups {
+		g := &h.Groups[i]
+		for j := range g.Tokens {
+			g.Tokens[j].fillIn()
+		}
+		if g.Format == "" {
+			g.Format = h.Format
+		}
+	}
+	if all := h.TokenGroups(); h.DefaultGroup == "" && len(all) == 1 {
+		h.DefaultGroup = all[0].Name
 	}
 }
 

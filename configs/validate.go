@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -140,9 +141,54 @@ func hasPassword(u *url.URL) bool {
 }
 
 func (k *checker) hsm(h HSM, dev bool) {
-	k.check(len(h.Tokens) > 0, "hsm.tokens", "there is none")
-	for i, t := range h.Tokens {
-		at := fmt.Sprintf("hsm.tokens[%d]", i)
+	if len(h.Groups) == 0 {
+		k.tokens(h.Tokens, "hsm.tokens", dev)
+	} else {
+		k.tokenGroups(h, dev)
+	}
+	k.check(h.DefaultGroup == "" || hasGroup(h, h.DefaultGroup), "hsm.default_group", "no group is called %q", h.DefaultGroup)
+	k.format(h.Format, "hsm.format")
+	k.check(h.KEKTier == "token", "hsm.kek_tier", "is token: this release knows no other tier")
+	k.check(h.MaxTokenKeys > 0, "hsm.max_token_keys", "must be at least 1")
+	k.positive(h.OpTimeout, "hsm.op_timeout")
+}
+
+func (k *checker) format(name, at string) {
+	k.oneOf(name, at, key.Auto.String(), key.A256GCM.String(), key.A256CBCHS256.String())
+}
+
+// groupName is what a token group may be called: names stand in aliases of
+// master keys, in metrics and in answers to clients.
+var groupName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$`)
+
+func hasGroup(h HSM, name string) bool {
+	return slices.ContainsFunc(h.TokenGroups(), func(g TokenGroup) bool { return g.Name == name })
+}
+
+func (k *checker) tokenGroups(h HSM, dev bool) {
+	k.check(len(h.Tokens) == 0, "hsm.tokens", "is short for one group called %s: with groups, it goes there", key.DefaultGroup)
+	k.check(h.DefaultGroup != "", "hsm.default_group", "is missing: one of the groups takes the secrets of projects that prefer none")
+	names, owners := map[string]bool{}, map[string]string{}
+	for i, g := range h.Groups {
+		at := fmt.Sprintf("hsm.groups[%d]", i)
+		k.check(groupName.MatchString(g.Name), at+".name", "is 1 to 32 lower-case letters, digits and hyphens, with no hyphen at either end")
+		k.check(g.Name != "csms", at+".name", "csms is no name for a group: its default key would be csms/default, which each project has anyway")
+		k.check(!names[g.Name], at+".name", "%q is the name of an earlier group", g.Name)
+		names[g.Name] = true
+		k.tokens(g.Tokens, at+".tokens", dev)
+		k.format(g.Format, at+".format")
+		for j, t := range g.Tokens {
+			owner, taken := owners[t.URI]
+			k.check(!taken, fmt.Sprintf("%s.tokens[%d].uri", at, j), "stands in group %q, too: a token is in one group, once", owner)
+			owners[t.URI] = g.Name
+		}
+	}
+}
+
+func (k *checker) tokens(all []Token, list string, dev bool) {
+	k.check(len(all) > 0, list, "there is none")
+	for i, t := range all {
+		at := fmt.Sprintf("%s[%d]", list, i)
 		k.check(strings.HasPrefix(t.URI, "pkcs11:"), at+".uri", "is a PKCS#11 URI (RFC 7512): pkcs11:token=…?module-path=…&pin-source=file:…")
 		k.check(dev || !strings.Contains(t.URI, "pin-value"), at+".uri", "holds a PIN: name the file that has it in pin-source")
 		k.check(t.Workers > 0, at+".workers", "must be at least 1")
@@ -152,10 +198,6 @@ func (k *checker) hsm(h HSM, dev bool) {
 			k.check(dev || !namesSecret(name), at+".env", "%s looks like a secret: it comes by file", name)
 		}
 	}
-	k.oneOf(h.Format, "hsm.format", key.Auto.String(), key.A256GCM.String(), key.A256CBCHS256.String())
-	k.check(h.KEKTier == "token", "hsm.kek_tier", "is token: this release knows no other tier")
-	k.check(h.MaxTokenKeys > 0, "hsm.max_token_keys", "must be at least 1")
-	k.positive(h.OpTimeout, "hsm.op_timeout")
 }
 
 // namesSecret tells an environment variable by its words.

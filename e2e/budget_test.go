@@ -34,6 +34,7 @@ import (
 	"github.com/strongroom-kms/strongroom/policy/cedar"
 	"github.com/strongroom-kms/strongroom/quota"
 	"github.com/strongroom-kms/strongroom/secret"
+	"github.com/strongroom-kms/strongroom/secretstore"
 	"github.com/strongroom-kms/strongroom/sensitive"
 	"github.com/strongroom-kms/strongroom/softhsm/softhsmtest"
 	"github.com/strongroom-kms/strongroom/telemetry"
@@ -87,6 +88,9 @@ func newCounted(t *testing.T) *counted {
 		NewEventID: newEventID, Now: time.Now,
 	})
 	asks := gate.Gate{Judge: judge, Recorder: records, NewEventID: newEventID, Now: time.Now}
+	stores := secretstore.NewService(secretstore.Deps{
+		Stores: []secretstore.Store{{ID: uuid.NewString(), Name: "default", Global: true}}, Preferences: c.db, Gate: asks,
+	})
 	quotas := quota.NewService(quota.Deps{Store: c.db, Judge: judge, Recorder: records, NewEventID: newEventID, Now: time.Now})
 	containers := container.NewService(container.Deps{Store: c.db, NewID: uuid.NewString, Gate: asks})
 	users := realm.NewService(realm.Deps{
@@ -96,7 +100,7 @@ func newCounted(t *testing.T) *counted {
 	})
 	project := c.logIn(t, users)
 	c.barbican = mount(t, &barbican.API{
-		Secrets: secrets, Containers: containers, Quotas: quotas, TransportKeys: transport.NewService(asks), Identity: users,
+		Secrets: secrets, Containers: containers, Quotas: quotas, TransportKeys: transport.NewService(asks), SecretStores: stores, Identity: users,
 		Healthy: c.db.Ready, Log: log,
 	}) + "/v1/secrets"
 	c.csms = mount(t, &csms.API{

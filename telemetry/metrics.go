@@ -43,8 +43,8 @@ func NewMetrics() *Metrics {
 	m := &Metrics{registry: prometheus.NewRegistry()}
 	m.requests = m.counters("http", "requests_total", "Requests answered.", "listener", "route", "method", "code")
 	m.requestTime = m.histograms("http", "request_seconds", "Time until the answer was written.", "listener", "route", "method")
-	m.tokenCalls = m.counters("token", "calls_total", "Operations sent to a worker, by how they ended.", "operation", "class")
-	m.tokenTime = m.histograms("token", "call_seconds", "Time of one operation, waiting and retries included.", "operation")
+	m.tokenCalls = m.counters("token", "calls_total", "Operations sent to a worker, by how they ended.", "group", "operation", "class")
+	m.tokenTime = m.histograms("token", "call_seconds", "Time of one operation, waiting and retries included.", "group", "operation")
 	m.sqlTime = m.histograms("sql", "statement_seconds", "Time of one round trip to the database.", "statement")
 	m.sqlErrors = m.counters("sql", "errors_total", "Statements that failed, by kind of fault.", "statement", "kind")
 	m.syncTime = prometheus.NewHistogram(options("journal", "sync_seconds", "Time to make a batch of audit records durable."))
@@ -129,9 +129,9 @@ func knownMethod(method string) string {
 
 // TokenCall counts one operation of a worker. class is "ok" or the class of
 // the return code that settled it.
-func (m *Metrics) TokenCall(operation, class string, took time.Duration) {
-	m.tokenCalls.WithLabelValues(operation, class).Inc()
-	m.tokenTime.WithLabelValues(operation).Observe(took.Seconds())
+func (m *Metrics) TokenCall(group, operation, class string, took time.Duration) {
+	m.tokenCalls.WithLabelValues(group, operation, class).Inc()
+	m.tokenTime.WithLabelValues(group, operation).Observe(took.Seconds())
 }
 
 // Statement counts one round trip to the database. kind is empty for one that

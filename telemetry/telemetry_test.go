@@ -66,25 +66,29 @@ func TestMetricsTellWhatHappened(t *testing.T) {
 	m := telemetry.NewMetrics()
 	m.Request("csms", "/v1/{project_id}/secrets", "POST", 200, time.Millisecond)
 	m.Request("csms", "unmatched", "BREW", 405, time.Millisecond)
-	m.TokenCall("wrap", "ok", time.Millisecond)
+	m.TokenCall("g1", "wrap", "ok", time.Millisecond)
 	m.Statement("create secret", "", time.Millisecond)
 	m.Statement("create secret", "unavailable", time.Millisecond)
 	m.JournalSync(7, time.Millisecond, nil)
 	m.JournalSync(3, time.Millisecond, errors.New("disk"))
 	m.WrapLimit("soft")
 	m.Job("purge", time.Second, nil)
-	m.WatchTokens(func() key.Status {
+	m.WatchTokens("g1", func() key.Status {
 		return key.Status{Tokens: []key.TokenStatus{
 			{Label: "a", Serial: "1", Usable: true, Breaker: "closed", Workers: 2, Respawns: 5},
 			{Label: "a", Serial: "2", PINBlocked: true, Breaker: "open"},
 		}}
 	})
+	m.WatchTokens("g2", func() key.Status {
+		return key.Status{Tokens: []key.TokenStatus{{Label: "a", Serial: "1"}}}
+	})
 	got := scrape(m)
 	for _, line := range []string{
+		`strongroom_token_usable{group="g2",token="a 1"} 0`,
 		`strongroom_http_requests_total{code="200",listener="csms",method="POST",route="/v1/{project_id}/secrets"} 1`,
 		`strongroom_http_requests_total{code="405",listener="csms",method="other",route="unmatched"} 1`,
 		`strongroom_http_request_seconds_count{listener="csms",method="POST",route="/v1/{project_id}/secrets"} 1`,
-		`strongroom_token_calls_total{class="ok",operation="wrap"} 1`,
+		`strongroom_token_calls_total{class="ok",group="g1",operation="wrap"} 1`,
 		`strongroom_sql_statement_seconds_count{statement="create secret"} 2`,
 		`strongroom_sql_errors_total{kind="unavailable",statement="create secret"} 1`,
 		`strongroom_journal_records_total 7`,
@@ -92,12 +96,12 @@ func TestMetricsTellWhatHappened(t *testing.T) {
 		`strongroom_journal_sync_seconds_count 2`,
 		`strongroom_kek_wrap_limit_total{limit="soft"} 1`,
 		`strongroom_job_run_seconds_count{job="purge",outcome="done"} 1`,
-		`strongroom_token_usable{token="a 1"} 1`,
-		`strongroom_token_usable{token="a 2"} 0`,
-		`strongroom_token_pin_blocked{token="a 2"} 1`,
-		`strongroom_token_breaker_open{token="a 2"} 1`,
-		`strongroom_worker_alive{token="a 1"} 2`,
-		`strongroom_worker_respawns_total{token="a 1"} 5`,
+		`strongroom_token_usable{group="g1",token="a 1"} 1`,
+		`strongroom_token_usable{group="g1",token="a 2"} 0`,
+		`strongroom_token_pin_blocked{group="g1",token="a 2"} 1`,
+		`strongroom_token_breaker_open{group="g1",token="a 2"} 1`,
+		`strongroom_worker_alive{group="g1",token="a 1"} 2`,
+		`strongroom_worker_respawns_total{group="g1",token="a 1"} 5`,
 	} {
 		if !strings.Contains(got, line+"\n") {
 			t.Errorf("missing: %s", line)

@@ -6,16 +6,17 @@ import (
 	"github.com/strongroom-kms/strongroom/hsm/key"
 )
 
-// tokens reports what a token's status says at the moment somebody looks.
+// tokens reports what the status of a group says at the moment somebody looks.
 type tokens struct {
 	status                                      func() key.Status
 	usable, pinBlocked, open, workers, respawns *prometheus.Desc
 }
 
-// WatchTokens adds the health of all tokens. status must answer at once.
-func (m *Metrics) WatchTokens(status func() key.Status) {
+// WatchTokens adds the health of the tokens of a group. status must answer at
+// once.
+func (m *Metrics) WatchTokens(group string, status func() key.Status) {
 	desc := func(area, name, help string) *prometheus.Desc {
-		return prometheus.NewDesc(prometheus.BuildFQName(namespace, area, name), help, []string{"token"}, nil)
+		return prometheus.NewDesc(prometheus.BuildFQName(namespace, area, name), help, []string{"token"}, prometheus.Labels{"group": group})
 	}
 	m.Register(&tokens{
 		status:     status,

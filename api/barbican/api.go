@@ -17,6 +17,7 @@ import (
 	"github.com/strongroom-kms/strongroom/container"
 	"github.com/strongroom-kms/strongroom/quota"
 	"github.com/strongroom-kms/strongroom/secret"
+	"github.com/strongroom-kms/strongroom/secretstore"
 	"github.com/strongroom-kms/strongroom/transport"
 )
 
@@ -27,6 +28,7 @@ type API struct {
 	Containers    *container.Service
 	Quotas        *quota.Service
 	TransportKeys *transport.Service
+	SecretStores  *secretstore.Service
 	Identity      Identity
 	// NoAuth believes what X-Project-Id, X-User-Id and X-Roles say (§3.2). For
 	// development only.
@@ -99,6 +101,7 @@ func (a *API) routes() []route {
 		a.aclRoutes(),
 		a.consumerRoutes(),
 		a.containerRoutes(),
+		a.secretStoreRoutes(),
 	)
 }
 
@@ -114,8 +117,8 @@ func (a *API) open() []route {
 // nobody has a route. It panics on a missing dependency: that is a wiring
 // mistake, and the program must not start with it.
 func (a *API) Mount(r *mux.Router) {
-	if a.Secrets == nil || a.Containers == nil || a.Quotas == nil || a.TransportKeys == nil || a.Log == nil ||
-		(a.Identity == nil && !a.NoAuth) {
+	if a.Secrets == nil || a.Containers == nil || a.Quotas == nil || a.TransportKeys == nil ||
+		a.SecretStores == nil || a.Log == nil || (a.Identity == nil && !a.NoAuth) {
 		panic("barbican.API: incomplete")
 	}
 	a.Limits = a.Limits.orDefaults()

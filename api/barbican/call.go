@@ -88,6 +88,8 @@ func (c *call) exists(collection string) (err error) {
 		_, err = c.locate(policy.SecretShow, secret.Want{})
 	case "containers":
 		_, err = c.locateContainer(policy.ContainerShow, container.Want{})
+	case "secret-stores":
+		_, err = c.locateStore(policy.StoreShow)
 	}
 	return err
 }

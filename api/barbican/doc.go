@@ -29,6 +29,7 @@
 //	payload.go       payload out, payload in
 //	list.go          list
 //	metadata.go      user metadata
+//	secretstores.go  where secrets may be kept, and which place a project prefers
 //	transportkeys.go that there are no transport keys
 //	quotas.go        quotas of the caller's project, and of any project
 //	acl.go           ACLs

@@ -137,6 +137,7 @@ type world struct {
 	gate       gate.Gate
 	db         *postgres.DB
 	token      *hsmtest.Memory
+	second     *hsmtest.Memory // of the other token group
 	identity   *identity
 	journal    *journal
 	clock      *clock
@@ -186,8 +187,8 @@ func newWorldUnder(t testing.TB, mode cedar.Mode, change ...func(*barbican.API))
 		*n++
 		return fmt.Sprintf(format, *n)
 	}
-	w.db, w.token = pgtest.Open(t), new(hsmtest.Memory)
-	sealer := kek.NewSealer(kek.Deps{Tokens: kek.OneGroup(w.token), Store: w.db, NewID: uuid.NewString, Now: w.clock.now})
+	w.db, w.token, w.second = pgtest.Open(t), new(hsmtest.Memory), new(hsmtest.Memory)
+	sealer := kek.NewSealer(kek.Deps{Tokens: kek.Groups{"default": w.token, "second": w.second}, Store: w.db, NewID: uuid.NewString, Now: w.clock.now})
 	w.secrets = secret.NewService(secret.Deps{
 		Store: w.db, Sealer: sealer, Keys: sealer, Judge: judge(), Recorder: w.journal, Now: w.clock.now,
 		NewID:      func() secret.ID { return secret.ID(count(&ids, "00000000-0000-4000-8000-%012d")) },
@@ -203,7 +204,7 @@ func newWorldUnder(t testing.TB, mode cedar.Mode, change ...func(*barbican.API))
 	})
 	w.containers = container.NewService(container.Deps{Store: w.db, NewID: uuid.NewString, Gate: w.gate})
 	w.api = &barbican.API{
-		Secrets: w.secrets, Containers: w.containers, Quotas: w.quotas, TransportKeys: transport.NewService(w.gate), Identity: w.identity, Host: base, AuthURL: "https://identity.test/v3",
+		Secrets: w.secrets, Containers: w.containers, Quotas: w.quotas, TransportKeys: transport.NewService(w.gate), SecretStores: w.stores(false, theStore), Identity: w.identity, Host: base, AuthURL: "https://identity.test/v3",
 		Version: "1.2.3", Now: w.clock.now, Log: zap.New(core),
 	}
 	for _, c := range change {

@@ -266,6 +266,7 @@ func TestMountRefusesAnIncompleteAPI(t *testing.T) {
 		"containers":     func(a *barbican.API) { a.Containers = nil },
 		"quotas":         func(a *barbican.API) { a.Quotas = nil },
 		"transport keys": func(a *barbican.API) { a.TransportKeys = nil },
+		"secret stores":  func(a *barbican.API) { a.SecretStores = nil },
 		"identity":       func(a *barbican.API) { a.Identity = nil },
 		"log":            func(a *barbican.API) { a.Log = nil },
 	} {

@@ -19,6 +19,7 @@ import (
 	"github.com/strongroom-kms/strongroom/auth/realm"
 	"github.com/strongroom-kms/strongroom/configs"
 	"github.com/strongroom-kms/strongroom/fault"
+	"github.com/strongroom-kms/strongroom/hsm/key"
 	"github.com/strongroom-kms/strongroom/persistence/cluster"
 	"github.com/strongroom-kms/strongroom/persistence/postgres"
 	"github.com/strongroom-kms/strongroom/softhsm"
@@ -34,6 +35,7 @@ type devOptions struct {
 	dir, accounts, databaseURL, logLevel string
 	keystoneURL, keystonePassword        string
 	ephemeral, noAuth                    bool
+	tokenGroups                          []string
 	addr                                 map[string]*string // by listener
 }
 
@@ -67,6 +69,7 @@ func devCommand() *cobra.Command {
 	f.BoolVar(&o.ephemeral, "ephemeral", false, "keep no state: a folder that goes at the end")
 	f.StringVar(&o.accounts, "accounts", "", "JSON file of roles, projects and users to load")
 	f.StringVar(&o.databaseURL, "database-url", "", "an existing PostgreSQL database instead of a private server")
+	f.StringSliceVar(&o.tokenGroups, "token-group", nil, "one more token, as a group of this name; may be repeated")
 	f.BoolVar(&o.noAuth, "no-auth", false, "the key-manager listener believes X-Project-Id and asks for no token")
 	f.StringVar(&o.keystoneURL, "keystone-url", "", "a Keystone that knows the callers, without /v3, in place of the built-in identity")
 	f.StringVar(&o.keystonePassword, "keystone-password-file", "", "password of the user strongroom in the project service there")
@@ -95,7 +98,7 @@ func fromEnvironment(flags *pflag.FlagSet, getenv func(string) string) error {
 type devServer struct {
 	dir         string
 	tls         throwaway
-	token       softhsm.Token
+	groups      []configs.TokenGroup
 	databaseURL string
 	demo        realm.Persona
 	projectID   auth.ProjectID
@@ -139,8 +142,13 @@ func runDev(ctx context.Context, o devOptions, out, errOut io.Writer) (err error
 	if _, err := postgres.Migrate(ctx, postgres.Config{URL: d.databaseURL}); err != nil {
 		return err
 	}
-	if d.token, err = softhsm.Provision(ctx, filepath.Join(d.dir, "token")); err != nil {
-		return fmt.Errorf("provision SoftHSM2 token: %w", err)
+	if err := d.provision(ctx, key.DefaultGroup, "token"); err != nil {
+		return err
+	}
+	for _, name := range o.tokenGroups {
+		if err := d.provision(ctx, name, "token-"+filepath.Base(name)); err != nil {
+			return err
+		}
 	}
 	if d.tls, err = throwawayTLS(filepath.Join(d.dir, "tls"), time.Now()); err != nil {
 		return err
@@ -167,6 +175,18 @@ func runDev(ctx context.Context, o devOptions, out, errOut io.Writer) (err error
 	return p.serve(ctx, func() (configs.Config, error) { return cfg, nil }, func() error {
 		return d.announce(out, errOut, ready)
 	})
+}
+
+// provision makes a token in a folder, as the only one of a group.
+func (d *devServer) provision(ctx context.Context, group, folder string) error {
+	token, err := softhsm.Provision(ctx, filepath.Join(d.dir, folder))
+	if err != nil {
+		return fmt.Errorf("provision SoftHSM2 token: %w", err)
+	}
+	d.groups = append(d.groups, configs.TokenGroup{Name: group, Tokens: []configs.Token{{
+		URI: token.URI, Env: map[string]string{"SOFTHSM2_CONF": token.Conf}, Workers: 1,
+	}}})
+	return nil
 }
 
 const devDatabase = "strongroom"
@@ -211,7 +231,8 @@ func (d *devServer) config(o devOptions) (configs.Config, error) {
 		cfg.Listeners = append(cfg.Listeners, listener)
 	}
 	cfg.Database.URL = d.databaseURL
-	cfg.HSM.Tokens = []configs.Token{{URI: d.token.URI, Env: map[string]string{"SOFTHSM2_CONF": d.token.Conf}, Workers: 1}}
+	cfg.HSM.Groups, cfg.HSM.DefaultGroup = d.groups, key.DefaultGroup
+	cfg.Barbican.MultipleSecretStores = len(d.groups) > 1
 	cfg.Barbican.HostHref = url["key-manager"]
 	cfg.Barbican.NoAuth = o.noAuth
 	cfg.Identity.Region = devRegion
@@ -229,6 +250,11 @@ func (d *devServer) config(o devOptions) (configs.Config, error) {
 	cfg.Audit.Journal = filepath.Join(d.dir, "audit.journal")
 	cfg.Log.Level = o.logLevel
 	cfg.FillIn()
+	if len(o.tokenGroups) > 0 { // their names are the caller's
+		if err := cfg.Validate(); err != nil {
+			return cfg, usageError{err}
+		}
+	}
 	return cfg, nil
 }
 

@@ -9,7 +9,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/strongroom-kms/strongroom/hsm"
 	"github.com/strongroom-kms/strongroom/persistence/postgres"
 )
 
@@ -41,9 +40,9 @@ func loginBlockCommand(name, short, done string, change func(context.Context, *p
 			if err != nil {
 				return err
 			}
-			tokens, err := hsm.LoginNames(tokenConfig(cfg.HSM))
+			tokens, err := loginNames(cfg.HSM)
 			if err != nil {
-				return configError{fmt.Errorf("hsm: %w", err)}
+				return err
 			}
 			dsn, err := cfg.Database.DSN()
 			if err != nil {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -84,6 +83,7 @@ func (p *parts) keyManager(log *zap.Logger) *barbican.API {
 		Containers:    p.containers,
 		Quotas:        p.quotas,
 		TransportKeys: p.transportKeys,
+		SecretStores:  p.stores,
 		Identity:      p.callers,
 		NoAuth:        p.cfg.Barbican.NoAuth,
 		Host:          p.cfg.Barbican.HostHref,
@@ -136,10 +136,7 @@ func (p *parts) admin() *admin.API {
 		LogLevel: p.level,
 		Draining: p.draining.Load,
 		Version:  func() any { return thisBuild() },
-		Checks: []admin.Check{
-			{Name: "database", Ask: p.db.Ready},
-			{Name: "token", Ask: func(context.Context) error { return p.token.Ready() }},
-		},
+		Checks:   append([]admin.Check{{Name: "database", Ask: p.db.Ready}}, p.tokenChecks()...),
 	}
 }
 

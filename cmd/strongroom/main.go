@@ -6,7 +6,8 @@
 // # Where things are
 //
 //	main.go        the list of commands; exit codes
-//	parts.go       every part, in order: assemble, and close again
+//	parts.go       every part, in order: assemble, and close again; tokens.go
+//	               those that are of one token group each
 //	callers.go     who knows the callers: the realm, or Keystone
 //	listen.go      the dialects on their listeners
 //	jobs.go        what is done in the background

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"runtime"
 	"sync/atomic"
 	"time"
@@ -25,7 +24,6 @@ import (
 	"github.com/strongroom-kms/strongroom/fault"
 	"github.com/strongroom-kms/strongroom/gate"
 	"github.com/strongroom-kms/strongroom/hsm"
-	"github.com/strongroom-kms/strongroom/hsm/key"
 	"github.com/strongroom-kms/strongroom/kek"
 	"github.com/strongroom-kms/strongroom/kek/envelope"
 	"github.com/strongroom-kms/strongroom/persistence/postgres"
@@ -33,6 +31,7 @@ import (
 	"github.com/strongroom-kms/strongroom/policy/cedar"
 	"github.com/strongroom-kms/strongroom/quota"
 	"github.com/strongroom-kms/strongroom/secret"
+	"github.com/strongroom-kms/strongroom/secretstore"
 	"github.com/strongroom-kms/strongroom/telemetry"
 	"github.com/strongroom-kms/strongroom/transport"
 )
@@ -46,14 +45,18 @@ type parts struct {
 	metrics *telemetry.Metrics
 
 	db            *postgres.DB
-	token         *hsm.Token
+	tokens        []tokenGroup // as in the configuration
+	token         *hsm.Token   // of the default group
+	kekTokens     kek.Groups
 	records       *journal.Journal
 	judge         *cedar.Judge
+	gate          gate.Gate
 	sealer        *kek.Sealer
 	secrets       *secret.Service
 	containers    *container.Service
 	quotas        *quota.Service
 	transportKeys *transport.Service
+	stores        *secretstore.Service // from serve on
 	realm         *realm.Service
 	callers       callers
 	verifier      *aksk.Verifier
@@ -78,7 +81,7 @@ func assemble(ctx context.Context, cfg configs.Config, log *zap.Logger, level za
 	if err := p.openDatabase(ctx); err != nil {
 		return nil, err
 	}
-	if err := p.openToken(ctx); err != nil {
+	if err := p.openTokens(ctx); err != nil {
 		return nil, err
 	}
 	p.records, err = journal.Open(cfg.Audit.Journal, journal.Options{
@@ -113,6 +116,7 @@ func (p *parts) openDatabase(ctx context.Context) error {
 		MaxIdle:          p.cfg.Database.MaxIdle,
 		StatementTimeout: p.cfg.Database.StatementTimeout,
 		ConnectTimeout:   p.cfg.Database.ConnectTimeout,
+		DefaultGroup:     p.cfg.HSM.DefaultGroup,
 		Quotas:           defaultQuotas(p.cfg.Barbican.Quotas),
 		Observe: func(name string, took time.Duration, err error) {
 			class := ""
@@ -132,60 +136,6 @@ func (p *parts) openDatabase(ctx context.Context) error {
 	return nil
 }
 
-func (p *parts) openToken(ctx context.Context) (err error) {
-	node, err := os.Hostname()
-	if err != nil {
-		return fmt.Errorf("name of this node: %w", err)
-	}
-	cfg := tokenConfig(p.cfg.HSM)
-	cfg.Log = p.log.Named("hsm")
-	cfg.LoginBlock = p.db.LoginBlock(node)
-	cfg.Observer = p.observeTokens()
-	if p.token, err = hsm.Open(ctx, cfg); err != nil {
-		return configError{fmt.Errorf("hsm: %w", err)}
-	}
-	p.down = append(p.down, p.token.Close)
-	p.metrics.WatchTokens(func() key.Status {
-		s, err := p.token.Status(context.Background())
-		if err != nil {
-			return key.Status{}
-		}
-		return s
-	})
-	return nil
-}
-
-// tokenConfig is what the configuration says of tokens.
-func tokenConfig(c configs.HSM) hsm.Config {
-	cfg := hsm.Config{Worker: c.Worker, Format: c.Format, OpTimeout: c.OpTimeout}
-	for _, t := range c.Tokens {
-		var env []string
-		for name, value := range t.Env {
-			env = append(env, name+"="+value)
-		}
-		cfg.Tokens = append(cfg.Tokens, hsm.TokenConfig{
-			URI: t.URI, Workers: t.Workers, Sessions: t.Sessions, GCMIV: t.GCMIV, Env: env,
-		})
-	}
-	return cfg
-}
-
-// observeTokens counts what a look at the tokens' status now and then would
-// miss: a breaker may open and close between two looks.
-func (p *parts) observeTokens() hsm.Observer {
-	changes := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "strongroom_token_breaker_changes_total", Help: "Times a token's breaker went to a state.",
-	}, []string{"token", "state"})
-	p.metrics.Register(changes)
-	return hsm.Observer{
-		Operation: p.metrics.TokenCall,
-		Respawn: func(token string) {
-			p.log.Info("a worker is started in place of another", zap.String("token", token))
-		},
-		Breaker: func(token, state string) { changes.WithLabelValues(token, state).Inc() },
-	}
-}
-
 func (p *parts) buildServices() error {
 	passwords, err := password.New(runtime.NumCPU())
 	if err != nil {
@@ -193,7 +143,7 @@ func (p *parts) buildServices() error {
 	}
 	newEventID := func() string { return uuid.Must(uuid.NewV7()).String() }
 	p.sealer = kek.NewSealer(kek.Deps{
-		Tokens:    kek.OneGroup(p.token),
+		Tokens:    p.kekTokens,
 		Store:     p.db,
 		NewID:     uuid.NewString,
 		Now:       time.Now,
@@ -215,11 +165,8 @@ func (p *parts) buildServices() error {
 		Now:        time.Now,
 		StrictKeys: p.cfg.CSMS.UnknownKey == "strict",
 	})
-	p.containers = container.NewService(container.Deps{
-		Store: p.db,
-		NewID: uuid.NewString,
-		Gate:  gate.Gate{Judge: p.judge, Recorder: p.records, NewEventID: newEventID, Now: time.Now},
-	})
+	p.gate = gate.Gate{Judge: p.judge, Recorder: p.records, NewEventID: newEventID, Now: time.Now}
+	p.containers = container.NewService(container.Deps{Store: p.db, NewID: uuid.NewString, Gate: p.gate})
 	p.quotas = quota.NewService(quota.Deps{
 		Store:      p.db,
 		Judge:      p.judge,
@@ -228,7 +175,7 @@ func (p *parts) buildServices() error {
 		Now:        time.Now,
 		Defaults:   defaultQuotas(p.cfg.Barbican.Quotas),
 	})
-	p.transportKeys = transport.NewService(gate.Gate{Judge: p.judge, Recorder: p.records, NewEventID: newEventID, Now: time.Now})
+	p.transportKeys = transport.NewService(p.gate)
 	p.realm = realm.NewService(realm.Deps{
 		Store:      p.db,
 		Sealer:     p.sealer,

@@ -52,6 +52,9 @@ func (p *parts) serve(ctx context.Context, load func() (configs.Config, error), 
 	if err := p.db.Ready(ctx); err != nil {
 		return fmt.Errorf("database: %w", err)
 	}
+	if err := p.installGroups(ctx); err != nil {
+		return err
+	}
 	if err := p.realm.Bootstrap(ctx); err != nil {
 		return fmt.Errorf("make the built-in roles: %w", err)
 	}

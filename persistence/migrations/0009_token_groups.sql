@@ -1,8 +1,8 @@
 -- Which group of tokens holds which key, and which group a project wants its
 -- new secrets in (Barbican's secret stores, barbican.md §16).
 --
--- Locks: master_keys and keks shortly, for columns with a constant default and
---        an index on the few master keys that are a default.
+-- Locks: master_keys and keks, for columns with a constant default and an index
+--        each: a second for a million keys.
 -- Code:  reads and writes these from release 0.1; what was made before is in
 --        the group that the short form of the configuration stands for.
 
@@ -36,6 +36,9 @@ CREATE INDEX preferred_token_groups_by_group ON preferred_token_groups (token_gr
 ALTER TABLE master_keys ADD COLUMN token_group text COLLATE "C" NOT NULL DEFAULT 'default';  -- of its next KEK
 ALTER TABLE keks ADD COLUMN token_group text COLLATE "C" NOT NULL DEFAULT 'default';         -- whose tokens hold it
 
+-- Whether anything depends on a group that is not configured any more.
+CREATE INDEX keks_by_group ON keks (token_group);
+
 -- One default master key in each group that the project's secrets went to.
 DROP INDEX master_keys_one_default;
 CREATE UNIQUE INDEX master_keys_one_default ON master_keys (project, token_group) WHERE is_default;
@@ -44,6 +47,7 @@ CREATE UNIQUE INDEX master_keys_one_default ON master_keys (project, token_group
 -- For tests; production only goes forward.
 DROP INDEX master_keys_one_default;
 CREATE UNIQUE INDEX master_keys_one_default ON master_keys (project) WHERE is_default;
+DROP INDEX keks_by_group;
 ALTER TABLE keks DROP COLUMN token_group;
 ALTER TABLE master_keys DROP COLUMN token_group;
 DROP TABLE preferred_token_groups;

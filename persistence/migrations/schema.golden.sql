@@ -176,6 +176,7 @@ CREATE TABLE keks (
     CONSTRAINT keks_state CHECK ((state = ANY (ARRAY['pending'::text, 'active'::text, 'decrypt-only'::text, 'retired'::text, 'scheduled'::text, 'destroying'::text, 'destroyed'::text]))),
     CONSTRAINT keks_wraps CHECK (((wraps_leased >= 0) AND (wraps_leased <= '4294967296'::bigint)))
 );
+CREATE INDEX keks_by_group ON public.keks USING btree (token_group);
 CREATE UNIQUE INDEX keks_one_active ON public.keks USING btree (project, master_key) WHERE (state = 'active'::text);
 CREATE UNIQUE INDEX keks_one_number ON public.keks USING btree (project, master_key, number) WHERE (state <> 'pending'::text);
 CREATE INDEX keks_pending ON public.keks USING btree (project, master_key) WHERE (state = 'pending'::text);

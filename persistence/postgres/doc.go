@@ -35,6 +35,7 @@
 //	masterkeys.go  master keys by name, leases, and the first KEK
 //	keks.go        what becomes of a KEK
 //	identity*.go   users, projects, roles and what they show
+//	tokengroups.go which token groups there are, and which a project prefers
 //	loginblock.go  what nodes tell each other about logging in at a token
 //	queries/       plain statements, which sqlc turns into package plain
 //
