@@ -123,6 +123,7 @@ func TestKeystone(t *testing.T) {
 		{"Clients", keystoneClients},
 		{"LegacyRoles", keystoneLegacyRoles},
 		{"Scopes", keystoneScopes},
+		{"CSMS", keystoneCSMS},
 		{"Revocation", keystoneRevocation},
 		{"DisabledProject", keystoneDisabledProject},
 		{"ServiceToken", keystoneServiceToken},
@@ -255,6 +256,32 @@ func keystoneScopes(t *testing.T, c *cloud) {
 		}
 	}
 	c.in(t, "ks-creator", "alpha").must(t, 200, "GET", c.secrets, nil)
+}
+
+// The other family takes Keystone's tokens, too. Those of the built-in identity
+// beside it are nobody's here.
+func keystoneCSMS(t *testing.T, c *cloud) {
+	project, err := c.Project(t.Context(), "alpha")
+	if err != nil {
+		t.Fatal(err)
+	}
+	who := c.in(t, "ks-admin", "alpha")
+	secrets := c.url["csms"] + "/v1/" + project + "/secrets"
+	who.must(t, 200, "POST", secrets, object{"name": "of-keystone", "secret_string": "v"})
+	a := who.must(t, 200, "GET", secrets+"/of-keystone/versions/latest", nil)
+	if !strings.Contains(string(a.Body), `"v"`) {
+		t.Errorf("latest version: %s", a.Body)
+	}
+	other, err := c.Project(t.Context(), "beta")
+	if err != nil {
+		t.Fatal(err)
+	}
+	who.must(t, 403, "GET", c.url["csms"]+"/v1/"+other+"/secrets", nil)
+
+	c.command(t, "", "project", "create", "--config", c.config, "p1")
+	c.command(t, "pw-of-operator\n", "user", "create", "--config", c.config, "--password-file", "-", "u1")
+	c.command(t, "", "role", "grant", "--config", c.config, "admin", "--user", "u1", "--project", "p1")
+	c.login(t).must(t, 401, "GET", c.secrets, nil)
 }
 
 // soon waits for a status that has to come within the time that answers are

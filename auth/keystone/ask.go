@@ -128,6 +128,13 @@ func (b bounded) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
+// CloseIdleConnections is what http.Client looks for.
+func (b bounded) CloseIdleConnections() {
+	if t, ok := b.RoundTripper.(*http.Transport); ok {
+		t.CloseIdleConnections()
+	}
+}
+
 type boundedBody struct {
 	io.ReadCloser
 	left int // bytes

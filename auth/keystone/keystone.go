@@ -83,17 +83,14 @@ func New(cfg Config) (*Client, error) {
 	if cfg.Observe == nil {
 		cfg.Observe = func(string, time.Duration, bool) {}
 	}
-	if cfg.Transport == nil {
-		cfg.Transport = newTransport(cfg.Roots)
-	}
 	c := &Client{cfg: cfg, hashKey: make([]byte, sha256.Size)}
 	_, _ = rand.Read(c.hashKey) // never fails since Go 1.24: it ends the process instead
-	c.http = &http.Client{
-		Transport: bounded{cfg.Transport},
-		// Whoever answers in Keystone's place may not send the token elsewhere.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
-	c.login = newLogin(c)
+	c.http = newHTTP(cfg, newTransport(cfg.Roots))
+	// A question that meets a connection which the server just closed is asked
+	// again by net/http; a login is not, so it has a connection of its own.
+	once := newTransport(cfg.Roots)
+	once.DisableKeepAlives = true
+	c.login = newLogin(c, newHTTP(cfg, once))
 	var err error
 	c.answers, err = otter.New(&otter.Options[answerKey, answer]{
 		MaximumSize: maxAnswers,
@@ -105,6 +102,18 @@ func New(cfg Config) (*Client, error) {
 		return nil, fmt.Errorf("make cache: %w", err)
 	}
 	return c, nil
+}
+
+// newHTTP takes the transport unless the configuration has one.
+func newHTTP(cfg Config, transport http.RoundTripper) *http.Client {
+	if cfg.Transport != nil {
+		transport = cfg.Transport
+	}
+	return &http.Client{
+		Transport: bounded{transport},
+		// Whoever answers in Keystone's place may not send the token elsewhere.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 }
 
 func newTransport(roots *x509.CertPool) *http.Transport {

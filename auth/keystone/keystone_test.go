@@ -155,9 +155,11 @@ func TestWhatCannotBeATokenIsNotAskedAbout(t *testing.T) {
 // Whatever goes wrong, nobody is let in, and what is remembered stays good.
 func TestTroubleIsUnavailable(t *testing.T) {
 	for name, h := range map[string]http.HandlerFunc{
-		"500":               status(500),
-		"429":               status(429),
-		"redirect":          func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://elsewhere.test/", http.StatusFound) },
+		"500": status(500),
+		"429": status(429),
+		"redirect": func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://elsewhere.test/", http.StatusFound)
+		},
 		"forbidden":         status(403),
 		"empty":             status(200),
 		"garbage":           says(`<html>`),

@@ -14,6 +14,7 @@ import (
 // login has the service user's own token. One caller at a time gets a new one.
 type login struct {
 	client *Client
+	http   *http.Client
 	turn   chan struct{} // whoever puts something in has it
 
 	// Below: of whoever has the turn.
@@ -29,7 +30,9 @@ const afterRefusal = 30 * time.Second
 
 var errRefused = errors.New("Keystone refuses the service user's name, password or project")
 
-func newLogin(c *Client) *login { return &login{client: c, turn: make(chan struct{}, 1)} }
+func newLogin(c *Client, h *http.Client) *login {
+	return &login{client: c, http: h, turn: make(chan struct{}, 1)}
+}
 
 // token returns a token that is good for a while, and is not the one that was
 // found bad.
@@ -87,7 +90,7 @@ func (l *login) again(ctx context.Context) error {
 // service is what gophercloud makes calls with.
 func (l *login) service() *gophercloud.ServiceClient {
 	return &gophercloud.ServiceClient{
-		ProviderClient: &gophercloud.ProviderClient{HTTPClient: *l.client.http},
+		ProviderClient: &gophercloud.ProviderClient{HTTPClient: *l.http},
 		Endpoint:       l.client.cfg.URL + "/v3/",
 	}
 }

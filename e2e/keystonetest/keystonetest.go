@@ -199,6 +199,7 @@ func (k *Keystone) run(ctx context.Context, socket net.Listener) error {
 	defer log.Close()
 	// One process: a second one would not hear what the first forgets.
 	k.cmd = exec.Command(runner, "--http-socket", "fd://3", "--wsgi-file", wsgi, "--need-app",
+		"--add-header", "Connection: close", // it does close them, and clients should know
 		"--master", "--die-on-term", "--no-orphans", "--processes", "1", "--threads", "4", "--buffer-size", "65535")
 	k.cmd.Env = append(os.Environ(), "OS_KEYSTONE_CONFIG_FILES="+k.conf())
 	k.cmd.ExtraFiles = []*os.File{file} // descriptor 3

@@ -17,9 +17,7 @@ import (
 	"github.com/strongroom-kms/strongroom/auth/realm"
 )
 
-// client opens a connection for each request: uWSGI closes them without a word,
-// and a POST is not sent twice.
-var client = http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+var client = http.Client{Timeout: 30 * time.Second}
 
 // Call is one request of the administrator. The path begins after /v3; into
 // may be nil.
