@@ -26,6 +26,7 @@ type Config struct {
 	Identity  Identity   `yaml:"identity"`
 	Policy    Policy     `yaml:"policy"`
 	Audit     Audit      `yaml:"audit"`
+	Jobs      Jobs       `yaml:"jobs"`
 	Log       Log        `yaml:"log"`
 	Shutdown  Shutdown   `yaml:"shutdown"`
 
@@ -209,6 +210,13 @@ type Policy struct {
 type Audit struct {
 	Journal    string `yaml:"journal"`
 	JournalMax Bytes  `yaml:"journal_max"`
+}
+
+// Jobs says when work in the background is due.
+type Jobs struct {
+	PurgeEvery  time.Duration `yaml:"purge_every"`
+	PurgeAfter  time.Duration `yaml:"purge_after"`
+	SettleEvery time.Duration `yaml:"settle_every"`
 }
 
 // Log says how much is logged.

@@ -43,6 +43,7 @@ const (
 	SecretStore    Action = "secret.store"    // Barbican's second step
 	SecretUpdate   Action = "secret.update"   // attributes
 	SecretDelete   Action = "secret.delete"   // at once
+	SecretPurge    Action = "secret.purge"    // its time is over; nobody asks for it
 	MetadataRead   Action = "metadata.read"   // user metadata
 	MetadataWrite  Action = "metadata.write"  // user metadata
 	VersionAdd     Action = "version.add"     // a new payload
@@ -135,6 +136,7 @@ var names = map[Action]struct{ keyManager, huawei, identity string }{
 	SecretStore:    {"secret:put", "", ""},
 	SecretUpdate:   {"", "csms:secret:update", ""},
 	SecretDelete:   {"secret:delete", "csms:secret:delete", ""},
+	SecretPurge:    {},
 	MetadataRead:   {"secret_meta:get", "", ""},
 	MetadataWrite:  {"secret_meta:put", "", ""},
 	VersionAdd:     {"", "csms:secret:createVersion", ""},

@@ -34,6 +34,7 @@
 //	create.go    making secrets
 //	reveal.go    showing and revealing
 //	change.go    new versions, payloads, stages, attributes, deletion
+//	purge.go     removing those whose time is over
 //	metadata.go  user metadata
 //	consumers.go who needs the secret, and deletion while nobody does
 //	list.go      listing, in either dialect's way

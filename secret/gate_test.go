@@ -132,6 +132,7 @@ var gated = map[string]operation{
 var open = map[string]string{
 	"Service.Locate":     "tells only that a secret exists; what a miss tells is a test of its own",
 	"Service.Trespass":   "is itself a refusal",
+	"Service.Purge":      "is nobody's request: what it removes does not exist for anyone",
 	"Located.Handle":     "is what the caller said",
 	"Located.HasPayload": "is known from the content types, which are asked for after the gate",
 }

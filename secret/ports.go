@@ -39,6 +39,14 @@ type Store interface {
 	// and that still has the revision, else ErrStale.
 	DeleteUnused(ctx context.Context, s Secret, ev audit.Event) error
 
+	// Ended returns some secrets, limit at most, that are past their expiration
+	// or deletion time at before; those that were so first.
+	Ended(ctx context.Context, before time.Time, limit int) ([]Ended, error)
+	// Purge is Delete of those secrets of a project that are past their time at
+	// before, and says how many. One that somebody else changes just now may
+	// stay.
+	Purge(ctx context.Context, p auth.ProjectID, gone []Purged, before time.Time) (int, error)
+
 	// List returns one page of a project's secrets, and how many match.
 	List(ctx context.Context, p auth.ProjectID, q Query, now time.Time) ([]Secret, int, error)
 	// ListShared is List of the secrets whose ACL lists reader: of every

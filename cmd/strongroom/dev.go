@@ -215,7 +215,8 @@ func (d *devServer) config(o devOptions) (configs.Config, error) {
 		return cfg, err
 	}
 	cfg.Dev = true
-	listener := cfg.Listeners[0] // for its timeouts
+	cfg.Jobs.PurgeEvery = 5 * time.Second // so that whoever tries it sees it
+	listener := cfg.Listeners[0]          // for its timeouts
 	cfg.Listeners = nil
 	url := map[string]string{}
 	for _, l := range devListeners {

@@ -5,24 +5,38 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
+	"go.uber.org/zap"
+
 	"github.com/strongroom-kms/strongroom/jobs"
 )
 
-// tokensPerPurge bounds how many dead access tokens one run removes.
-const tokensPerPurge = 10_000
+const (
+	tokensPerPurge   = 10_000 // dead access tokens, in one run
+	secretsPerPurge  = 200    // in one statement
+	talliedPerSettle = 50_000 // rows, in one run
+)
 
 // startJobs begins the work in the background and returns what ends it and
-// waits for it.
+// waits for it. Two nodes that do the same do no harm: a lease saves work.
 func (p *parts) startJobs() (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var wait sync.WaitGroup
-	for _, j := range []jobs.Job{
-		{Name: "purge-access-tokens", Every: time.Minute, Run: func(ctx context.Context) error {
+	shared := p.db.Leases(uuid.NewString())
+	for _, j := range []struct {
+		lease jobs.Lease
+		jobs.Job
+	}{
+		{shared, jobs.Job{Name: "purge-access-tokens", Every: p.cfg.Jobs.PurgeEvery, Run: func(ctx context.Context) error {
 			_, err := p.realm.PurgeTokens(ctx, tokensPerPurge)
 			return err
-		}},
+		}}},
+		{shared, jobs.Job{Name: "purge-secrets", Every: p.cfg.Jobs.PurgeEvery, Run: p.purgeSecrets}},
 		// Each node settles what it has seen itself.
-		{Name: "settle-tallies", Every: 10 * time.Second, Run: p.db.Settle},
+		{jobs.Alone{}, jobs.Job{Name: "settle-tallies", Every: p.cfg.Jobs.SettleEvery, Run: func(ctx context.Context) error {
+			_, err := p.db.Settle(ctx, talliedPerSettle)
+			return err
+		}}},
 	} {
 		run := j.Run
 		j.Run = func(ctx context.Context) error {
@@ -31,11 +45,26 @@ func (p *parts) startJobs() (stop func()) {
 			p.metrics.Job(j.Name, time.Since(began), err)
 			return err
 		}
-		// Two nodes that purge at once do no harm, so no lease is needed.
-		wait.Go(func() { jobs.Loop(ctx, p.log, jobs.Alone{}, j) })
+		wait.Go(func() { jobs.Loop(ctx, p.log, j.lease, j.Job) })
 	}
 	return func() {
 		cancel()
 		wait.Wait()
 	}
+}
+
+// purgeSecrets goes on for half the time that a run has; what is left then is
+// for the next.
+func (p *parts) purgeSecrets(ctx context.Context) error {
+	enough := time.Now().Add(p.cfg.Jobs.PurgeEvery / 2)
+	for n := secretsPerPurge; n == secretsPerPurge && time.Now().Before(enough); {
+		var err error
+		if n, err = p.secrets.Purge(ctx, time.Now().Add(-p.cfg.Jobs.PurgeAfter), secretsPerPurge); err != nil {
+			return err
+		}
+		if n > 0 {
+			p.log.Info("secrets whose time was over are removed", zap.Int("secrets", n))
+		}
+	}
+	return nil
 }

@@ -5,6 +5,7 @@
 //
 //	store.go       Store: making and finding secrets
 //	change.go      changing and deleting them
+//	purge.go       removing those whose time is over
 //	consumers.go   who needs them
 //	list.go        listing, in either dialect's way
 //	keks.go        master keys, leases, and what becomes of a KEK

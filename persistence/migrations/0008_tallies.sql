@@ -34,7 +34,9 @@ END $$;
 -- +goose StatementEnd
 
 ALTER TABLE secrets ADD COLUMN tallied boolean NOT NULL DEFAULT false;
-CREATE INDEX secrets_untallied ON secrets (project) WHERE NOT tallied;
+-- By creation, so that new rows stand together, and that a walk through them
+-- need not begin again where rows have been tallied already.
+CREATE INDEX secrets_untallied ON secrets (project, created_at) WHERE NOT tallied;
 CREATE TRIGGER secrets_untally AFTER DELETE ON secrets
     FOR EACH ROW WHEN (OLD.tallied) EXECUTE FUNCTION untally();
 

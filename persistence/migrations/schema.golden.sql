@@ -415,7 +415,7 @@ CREATE INDEX secrets_by_reader ON public.secrets USING gin (acl_readers) WITH (f
 CREATE INDEX secrets_ended ON public.secrets USING btree (project, LEAST(expiration, delete_at)) WHERE (LEAST(expiration, delete_at) IS NOT NULL);
 CREATE UNIQUE INDEX secrets_name_in_project ON public.secrets USING btree (project, name) WHERE (family = 'huawei'::text);
 CREATE INDEX secrets_to_purge ON public.secrets USING btree (LEAST(expiration, delete_at)) WHERE (LEAST(expiration, delete_at) IS NOT NULL);
-CREATE INDEX secrets_untallied ON public.secrets USING btree (project) WHERE (NOT tallied);
+CREATE INDEX secrets_untallied ON public.secrets USING btree (project, created_at) WHERE (NOT tallied);
 CREATE TRIGGER secrets_untally AFTER DELETE ON public.secrets FOR EACH ROW WHEN (old.tallied) EXECUTE FUNCTION untally();
 
 CREATE TABLE token_groups (

@@ -229,6 +229,7 @@ func (db *DB) DeleteUnused(ctx context.Context, s secret.Secret, ev audit.Event)
 	case err != nil:
 		return fmt.Errorf("delete secret: %w", err)
 	case gone:
+		db.tallies.sample(s)
 		return nil
 	case !found:
 		return secret.ErrNotFound

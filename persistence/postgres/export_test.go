@@ -47,6 +47,12 @@ func Texts() map[string]string {
 	} {
 		texts[name] = text
 	}
+	for name, text := range map[string]string{
+		"ended": endedText, "purge": purgeText, "claim": claimText,
+		"tally look": tallyLookText("secrets"), "tally": tallyText("secrets"), "sum tallies": sumText("secrets"),
+	} {
+		texts[name] = text
+	}
 	for name, q := range map[string]secret.Query{
 		"list": {Limit: 10}, "list by name": {Limit: 10, Name: "a%"},
 		"list backwards":      {Limit: 10, Sort: []secret.Order{{By: secret.ByCreated, Descending: true}}},

@@ -83,6 +83,7 @@ func (o order) by(table string, reverse bool) string {
 // rest reads the secrets of a page, one by one: nothing but the primary key
 // comes into question, and OFFSET 0 keeps it so.
 func (o order) rest() string {
+	//nolint:unqueryvet // what the SELECT around it takes, it takes by name
 	return `
 		SELECT (SELECT total FROM t), (SELECT unsettled FROM t), ` + secretColumns(ownHandle) + `
 		FROM page p

@@ -40,8 +40,11 @@ func (w *workload) settle(p auth.ProjectID) {
 	if _, _, err := w.db.List(w.tb.Context(), p, secret.Query{Limit: 1}, time.Now()); err != nil {
 		w.tb.Fatal(err)
 	}
-	if err := w.db.Settle(w.tb.Context()); err != nil {
-		w.tb.Fatal(err)
+	for more := true; more; {
+		var err error
+		if more, err = w.db.Settle(w.tb.Context(), 100_000); err != nil {
+			w.tb.Fatal(err)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"sync"
@@ -91,49 +92,81 @@ func (t *tallies) take() []tallied {
 }
 
 // Settle puts rows into tallies, and adds up tallies, of the projects that
-// this process has seen in need of it. It may stop anywhere, and any number of
-// processes may do so at once.
-func (db *DB) Settle(ctx context.Context) error {
+// this process has seen in need of it. It changes that many rows, give or take
+// a few hundred, and says whether more are left. It may stop anywhere, and any
+// number of processes may do so at once.
+func (db *DB) Settle(ctx context.Context, most int) (more bool, err error) {
 	var errs []error
 	for _, k := range db.tallies.take() {
-		if err := db.settle(ctx, k); err != nil {
+		done := false
+		if most > 0 {
+			if done, err = db.settle(ctx, k, &most); err != nil {
+				errs = append(errs, fmt.Errorf("settle tallies: %w", err))
+			}
+		}
+		if !done {
 			db.tallies.note(k.table, k.project) // another time
-			errs = append(errs, fmt.Errorf("settle tallies: %w", err))
+			more = true
 		}
 	}
-	return errors.Join(errs...)
+	return more, errors.Join(errs...)
 }
 
-func (db *DB) settle(ctx context.Context, k tallied) error {
+func (db *DB) settle(ctx context.Context, k tallied, most *int) (done bool, err error) {
 	var rows, sums bool
-	err := db.row(ctx, "tally_look", `
-		SELECT EXISTS (SELECT FROM `+k.table+` WHERE project = $1 AND NOT tallied OFFSET $2),
-			EXISTS (SELECT FROM row_tallies WHERE project = $1 AND what = '`+k.table+`' OFFSET $3)`,
-		k.project, looseRows, looseTallies).Scan(&rows, &sums)
-	for n := tallyBatch; err == nil && rows && n == tallyBatch; sums = true {
-		err = db.row(ctx, "tally_rows", tallyText(k.table), k.project, tallyBatch).Scan(&n)
+	err = db.row(ctx, "tally_look", tallyLookText(k.table), k.project).Scan(&rows, &sums)
+	for place := "-infinity"; err == nil && rows && *most > 0; *most -= tallyBatch {
+		var n int
+		n, place, err = db.tally(ctx, k, place)
+		rows, sums = n == tallyBatch, true
 	}
 	if err == nil && sums {
 		_, err = db.exec(ctx, "tally_sum", sumText(k.table), k.project)
 	}
-	return err
+	return err == nil && !rows, err
 }
 
-// tallyText puts some rows of project $1 into a tally, $2 at most. A row that
-// somebody else changes just now is left for later.
+// tally puts one batch of rows into a tally. The planner may not gather what an
+// index finds and sort that: a project that was small when it planned may have
+// a million rows by now, and all would be gathered for each batch.
+func (db *DB) tally(ctx context.Context, k tallied, from string) (n int, place string, err error) {
+	err = db.inTx(ctx, "tally_rows", func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, "SET LOCAL enable_bitmapscan = off"); err != nil {
+			return err
+		}
+		return tx.QueryRowContext(ctx, tallyText(k.table), k.project, from).Scan(&n, &place)
+	})
+	return n, place, err
+}
+
+// The numbers of the next two stand in their texts, for the planner to see:
+// it would look at all rows if it did not know how few are wanted.
+
+func tallyLookText(table string) string {
+	return fmt.Sprintf(`
+		SELECT EXISTS (SELECT FROM %[1]s WHERE project = $1 AND NOT tallied ORDER BY created_at OFFSET %[2]d LIMIT 1),
+			EXISTS (SELECT FROM row_tallies WHERE project = $1 AND what = '%[1]s' OFFSET %[3]d)`,
+		table, looseRows, looseTallies)
+}
+
+// tallyText puts some rows of project $1 into a tally, from the creation time
+// $2 on, and says how many and how far it came. A row that somebody else
+// changes just now is left for later. What is locked is found again by its
+// place, where no plan can go wrong.
 func tallyText(table string) string {
 	return `
 		WITH marked AS (
 			UPDATE ` + table + ` SET tallied = true
-			WHERE project = $1 AND id = ANY (ARRAY(
-				SELECT id FROM ` + table + ` WHERE project = $1 AND NOT tallied LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED))
-			RETURNING id
+			WHERE ctid = ANY (ARRAY(
+				SELECT ctid FROM ` + table + ` WHERE project = $1 AND NOT tallied AND created_at >= $2
+				ORDER BY created_at LIMIT ` + fmt.Sprint(tallyBatch) + ` FOR NO KEY UPDATE SKIP LOCKED))
+			RETURNING created_at
 		),
 		tally AS (
 			INSERT INTO row_tallies (project, what, n)
 			SELECT $1, '` + table + `', count(*) FROM marked HAVING count(*) > 0
 		)
-		SELECT count(*) FROM marked`
+		SELECT count(*), coalesce(max(created_at), $2)::text FROM marked`
 }
 
 // sumText replaces the tallies of project $1 by their sum. Those that somebody
@@ -142,8 +175,8 @@ func sumText(table string) string {
 	return `
 		WITH old AS (
 			DELETE FROM row_tallies
-			WHERE project = $1 AND what = '` + table + `' AND id = ANY (ARRAY(
-				SELECT id FROM row_tallies WHERE project = $1 AND what = '` + table + `' FOR UPDATE SKIP LOCKED))
+			WHERE ctid = ANY (ARRAY(
+				SELECT ctid FROM row_tallies WHERE project = $1 AND what = '` + table + `' FOR UPDATE SKIP LOCKED))
 			RETURNING n
 		)
 		INSERT INTO row_tallies (project, what, n)

@@ -49,7 +49,7 @@ func TestTalliesKeepTotals(t *testing.T) {
 		if n := w.total(); n != total {
 			t.Errorf("the list says %d, want %d", n, total)
 		}
-		if err := w.db.Settle(t.Context()); err != nil {
+		if _, err := w.db.Settle(t.Context(), 10_000); err != nil {
 			t.Fatal(err)
 		}
 		if n := w.total(); n != total || n != w.number(livingRows, w.project) {
@@ -147,7 +147,8 @@ func TestTalliesAreExactUnderRaces(t *testing.T) {
 			w.seed(w.project, 1200)
 		}
 		w.total() // notes what needs work
-		return w.db.Settle(ctx)
+		_, err := w.db.Settle(ctx, 10_000)
+		return err
 	})
 	// The total of a list, and what the same snapshot counts.
 	wg.Go(func() {

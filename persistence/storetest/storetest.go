@@ -8,7 +8,8 @@
 //	               dialect's way
 //	writing.go     storing one; changing.go changing and deleting it;
 //	               describing.go its user metadata, sharing.go its ACL,
-//	               using.go its consumers
+//	               using.go its consumers, purging.go what becomes of it when its
+//	               time is over
 //	keying.go      master keys, leases and KEKs; grouping.go in which token group
 //	racing.go      what holds when many do the same at once
 //	identity*.go   RunIdentity, of a realm's store
@@ -61,7 +62,7 @@ type Doors interface {
 
 // Run exercises one implementation. open returns an empty store.
 func Run(t *testing.T, open func(t *testing.T) Store) {
-	for _, suite := range []map[string]func(*bench){finding, writing, changing, describing, sharing, using, listing, naming, keying, racing} {
+	for _, suite := range []map[string]func(*bench){finding, writing, changing, describing, sharing, using, purging, listing, naming, keying, racing} {
 		for name, test := range suite {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
