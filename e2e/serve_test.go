@@ -203,7 +203,9 @@ func (c *client) ask(t *testing.T, method, url string) answer {
 	return a
 }
 
-func (in *installation) login(t *testing.T) *client {
+func (in *installation) login(t *testing.T) *client { return in.loginTo(t, "p1") }
+
+func (in *installation) loginTo(t *testing.T, project string) *client {
 	t.Helper()
 	domain := map[string]string{"name": "Default"}
 	c := &client{Client: http.Client{Timeout: 30 * time.Second}}
@@ -211,7 +213,7 @@ func (in *installation) login(t *testing.T) *client {
 		"identity": map[string]any{"methods": []string{"password"}, "password": map[string]any{
 			"user": map[string]any{"name": "u1", "password": "pw-of-operator", "domain": domain},
 		}},
-		"scope": map[string]any{"project": map[string]any{"name": "p1", "domain": domain}},
+		"scope": map[string]any{"project": map[string]any{"name": project, "domain": domain}},
 	}})
 	c.token = a.Header.Get("X-Subject-Token")
 	return c

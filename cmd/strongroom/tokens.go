@@ -131,8 +131,11 @@ func (p *parts) installGroups(ctx context.Context) error {
 	var problems []error
 	for _, m := range missing {
 		if m.Preferred > 0 {
-			problems = append(problems, fmt.Errorf(
-				"hsm.groups: %d projects prefer the token group %q, which is not configured: they have to prefer another one first", m.Preferred, m.Name))
+			who := fmt.Sprintf("%d projects prefer", m.Preferred)
+			if m.Preferred == 1 {
+				who = "1 project prefers"
+			}
+			problems = append(problems, fmt.Errorf("hsm.groups: %s the token group %q, which is not configured", who, m.Name))
 		}
 		if m.HoldsKeys {
 			p.log.Warn("a token group that is not configured holds keys: what they protect cannot be opened", zap.String("group", m.Name))
