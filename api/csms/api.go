@@ -1,9 +1,11 @@
 package csms
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 
 	"github.com/gorilla/mux"
 	"go.uber.org/zap"
@@ -72,6 +74,7 @@ func (c Config) maxBody() int64 {
 type route struct {
 	method, path string
 	handle       wire.Handler
+	nested       bool // its faults are an object inside error (csms.md §1.5)
 }
 
 // routes is the whole surface: what is not in it does not exist. Numbers are
@@ -85,18 +88,18 @@ func (a *API) routes() []route {
 		stage    = one + "/stages/{stage_name}"
 	)
 	return []route{
-		{"POST", secrets, a.createSecret}, // 1
-		{"GET", secrets, a.listSecrets},   // 2
-		{"GET", one, a.showSecret},        // 3
-		{"PUT", one, a.updateSecret},      // 4
-		{"DELETE", one, a.deleteSecret},   // 5
-		{"POST", versions, a.addVersion},  // 11
-		{"GET", versions, a.listVersions}, // 12
-		{"GET", version, a.showVersion},   // 13
-		{"PUT", version, a.updateVersion}, // 14
-		{"GET", stage, a.showStage},       // 15
-		{"PUT", stage, a.updateStage},     // 16
-		{"DELETE", stage, a.deleteStage},  // 17
+		{method: "POST", path: secrets, handle: a.createSecret}, // 1
+		{method: "GET", path: secrets, handle: a.listSecrets},   // 2
+		{method: "GET", path: one, handle: a.showSecret},        // 3
+		{method: "PUT", path: one, handle: a.updateSecret},      // 4
+		{method: "DELETE", path: one, handle: a.deleteSecret},   // 5
+		{method: "POST", path: versions, handle: a.addVersion},  // 11
+		{method: "GET", path: versions, handle: a.listVersions}, // 12
+		{method: "GET", path: version, handle: a.showVersion},   // 13
+		{method: "PUT", path: version, handle: a.updateVersion}, // 14
+		{method: "GET", path: stage, handle: a.showStage},       // 15
+		{method: "PUT", path: stage, handle: a.updateStage},     // 16
+		{method: "DELETE", path: stage, handle: a.deleteStage},  // 17
 	}
 }
 
@@ -104,22 +107,23 @@ func (a *API) routes() []route {
 // its end, and all of /v1/ for paths that are not there. It answers what no
 // dialect on the listener has. r must not clean paths.
 func (a *API) Mount(r *mux.Router) {
-	in := wire.Dialect{Identify: a.identify, WriteFault: writeFault}
 	r.MatcherFunc(malformed).Handler(a.refuseMalformed())
-
-	methods := map[string]allowed{}
-	var order []string
-	for _, rt := range a.routes() {
-		if methods[rt.path] == nil {
-			methods[rt.path] = allowed{}
-			order = append(order, rt.path)
+	routes := a.routes()
+	slices.SortStableFunc(routes, func(x, y route) int { return cmp.Compare(fixedFirst(x.path), fixedFirst(y.path)) })
+	for _, rt := range routes {
+		in := wire.Dialect{Identify: a.identify, WriteFault: writeFault}
+		if rt.nested {
+			in.WriteFault = writeNestedFault
 		}
 		log := a.Log.With(zap.String("route", rt.method+" "+rt.path))
-		methods[rt.path][rt.method] = in.Serve(log, a.Config.maxBody(), rt.handle)
+		h := numbered(in.Serve(log, a.Config.maxBody(), rt.handle))
+		r.Handle(rt.path, h).Methods(rt.method)
+		r.Handle(rt.path+"/", h).Methods(rt.method) // never a redirect
 	}
-	for _, path := range order {
-		r.Handle(path, methods[path])
-		r.Handle(path+"/", methods[path]) // never a redirect
+	for _, rt := range routes {
+		h := refuseMethod(routes, rt.path)
+		r.Handle(rt.path, h)
+		r.Handle(rt.path+"/", h)
 	}
 	none := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { writeFault(w, r, errNoRoute) })
 	r.PathPrefix("/v1/").Handler(none)

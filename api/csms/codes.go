@@ -89,7 +89,30 @@ type faultBody struct {
 	Request string `json:"request_id,omitempty"`
 }
 
+// nestedBody is the form of events, notification records, tags and rotate.
+type nestedBody struct {
+	Error faultBody `json:"error"`
+}
+
 func writeFault(w http.ResponseWriter, r *http.Request, err error) {
+	a, body := faultOf(r, err)
+	setRequestID(w, r)
+	reply(w, a.status, body)
+}
+
+// writeNestedFault is writeFault for the other form. What comes from the
+// gateway knows no forms.
+func writeNestedFault(w http.ResponseWriter, r *http.Request, err error) {
+	a, body := faultOf(r, err)
+	setRequestID(w, r)
+	if body.Request != "" {
+		reply(w, a.status, body)
+		return
+	}
+	reply(w, a.status, nestedBody{body})
+}
+
+func faultOf(r *http.Request, err error) (answer, faultBody) {
 	a := answerTo(err)
 	body := faultBody{Code: a.code, Message: wire.Sentence(fault.PublicText(err))}
 	if body.Message == "" { // clients take an empty message for no error at all
@@ -101,8 +124,7 @@ func writeFault(w http.ResponseWriter, r *http.Request, err error) {
 	if strings.HasPrefix(a.code, "APIGW.") {
 		body.Request = wire.RequestID(r.Context())
 	}
-	setRequestID(w, r)
-	reply(w, a.status, body)
+	return a, body
 }
 
 func setRequestID(w http.ResponseWriter, r *http.Request) {

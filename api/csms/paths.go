@@ -1,7 +1,6 @@
 package csms
 
 import (
-	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -14,17 +13,48 @@ import (
 	"github.com/strongroom-kms/strongroom/fault"
 )
 
-// allowed is what one path answers, by method.
-type allowed map[string]http.Handler
+// fixedFirst is what paths are sorted by, so that a segment that is written out
+// comes before one that may be anything: /csms/tags is no secret's path. The
+// method counts, too: GET /secrets/restore shows a secret that is called so.
+func fixedFirst(path string) string { return strings.ReplaceAll(path, "{", "\x7f") }
 
-func (m allowed) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	setRequestID(w, r)
-	if h, ok := m[r.Method]; ok {
+// numbered sets the request's identifier on every answer.
+func numbered(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		setRequestID(w, r)
 		h.ServeHTTP(w, r)
-		return
+	})
+}
+
+// refuseMethod answers a path with a method that it does not have.
+func refuseMethod(routes []route, path string) http.Handler {
+	var methods []string
+	for _, rt := range routes {
+		if covers(rt.path, path) {
+			methods = append(methods, rt.method)
+		}
 	}
-	w.Header().Set("Allow", strings.Join(slices.Sorted(maps.Keys(m)), ", "))
-	writeFault(w, r, errMethod)
+	slices.Sort(methods)
+	allow := strings.Join(slices.Compact(methods), ", ")
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Allow", allow)
+		writeFault(w, r, errMethod)
+	})
+}
+
+// covers reports whether a route's path is another's, or leaves open what the
+// other writes out.
+func covers(general, path string) bool {
+	g, p := strings.Split(general, "/"), strings.Split(path, "/")
+	if len(g) != len(p) {
+		return false
+	}
+	for i := range g {
+		if g[i] != p[i] && !strings.HasPrefix(g[i], "{") {
+			return false
+		}
+	}
+	return true
 }
 
 // malformed finds paths of this dialect with an empty segment, . or .. in

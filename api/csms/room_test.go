@@ -135,6 +135,7 @@ type answer struct {
 	header http.Header
 	raw    string
 	body   map[string]any
+	nested bool // a fault inside error; body is the inside
 }
 
 // do sends one request. Every answer is checked for what all of them have.
@@ -184,6 +185,13 @@ func (rm *room) answered(what string, w *httptest.ResponseRecorder) answer {
 		rm.Errorf("%s: answer %q: %v", what, a.raw, err)
 	}
 	if a.status >= 400 {
+		if inner, ok := a.body["error"].(map[string]any); ok {
+			a.nested = true
+			if len(a.body) != 1 {
+				rm.Errorf("%s: fault %s", what, a.raw)
+			}
+			a.body = inner
+		}
 		code, _ := a.body["error_code"].(string)
 		msg, _ := a.body["error_msg"].(string)
 		members := 2
