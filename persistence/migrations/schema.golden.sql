@@ -123,11 +123,14 @@ CREATE TABLE containers (
     acl_readers text[],
     acl_created_at timestamp with time zone,
     acl_updated_at timestamp with time zone,
+    tallied boolean DEFAULT false NOT NULL,
     CONSTRAINT containers_pkey PRIMARY KEY (project, id),
     CONSTRAINT containers_acl CHECK ((num_nulls(acl_private, acl_readers, acl_created_at, acl_updated_at) = ANY (ARRAY[0, 4]))),
     CONSTRAINT containers_type CHECK ((type = ANY (ARRAY['generic'::text, 'rsa'::text, 'certificate'::text, 'dsa'::text])))
 );
 CREATE INDEX containers_by_creation ON public.containers USING btree (project, created_at, id) WHERE (type <> ''::text);
+CREATE INDEX containers_untallied ON public.containers USING btree (project, created_at) WHERE (NOT tallied);
+CREATE TRIGGER containers_untally AFTER DELETE ON public.containers FOR EACH ROW WHEN (old.tallied) EXECUTE FUNCTION untally();
 
 CREATE TABLE hsm_login_block (
     token text COLLATE "C" NOT NULL,

@@ -219,10 +219,11 @@ func (db *DB) ListContainers(ctx context.Context, p auth.ProjectID, q container.
 	count, page := containerBuilders(p, q)
 	var found []container.Container
 	var total int
+	var unsettled string
 	text, args := page.Build()
 	err := db.query(ctx, "container_list", text, args, func(scan func(...any) error) error {
 		var r containerRow
-		if err := scan(append([]any{&total}, r.dest(container.Want{Contents: true})...)...); err != nil {
+		if err := scan(append([]any{&total, &unsettled}, r.dest(container.Want{Contents: true})...)...); err != nil {
 			return err
 		}
 		c, err := r.take()
@@ -231,20 +232,21 @@ func (db *DB) ListContainers(ctx context.Context, p auth.ProjectID, q container.
 	})
 	if err == nil && len(found) == 0 && q.Offset > 0 {
 		text, args = count.Build()
-		err = db.row(ctx, "container_count", text, args...).Scan(&total)
+		err = db.row(ctx, "container_count", text, args...).Scan(&total, &unsettled)
 	}
 	if err != nil {
 		return nil, 0, fmt.Errorf("list containers: %w", err)
 	}
+	db.tallies.note("containers", unsettled)
 	return found, total, nil
 }
 
 // containerBuilders returns the statement that counts and the one that reads
-// the page. Contents are put together for the page alone.
-func containerBuilders(p auth.ProjectID, q container.Query) (count, page *sqlbuilder.SelectBuilder) {
-	count = sqlbuilder.PostgreSQL.NewSelectBuilder().Select("count(*)").From("containers c")
-	ids := sqlbuilder.PostgreSQL.NewSelectBuilder().Select("c.*").From("containers c")
-	for _, b := range []*sqlbuilder.SelectBuilder{count, ids} {
+// the page: by an index alone, and then the page's own rows with their
+// contents, one by one.
+func containerBuilders(p auth.ProjectID, q container.Query) (count, page sqlbuilder.Builder) {
+	selected := func(columns string) *sqlbuilder.SelectBuilder {
+		b := sqlbuilder.PostgreSQL.NewSelectBuilder().Select(columns).From("containers c")
 		b.Where(b.Equal("c.project", string(p)), "c.type <> ''") // the index's condition
 		if q.Name != "" {
 			b.Where("c.name LIKE " + b.Var(closedPattern(q.Name)))
@@ -252,10 +254,19 @@ func containerBuilders(p auth.ProjectID, q container.Query) (count, page *sqlbui
 		if q.Type != "" {
 			b.Where(b.Equal("c.type", q.Type))
 		}
+		return b
 	}
-	ids.OrderBy("c.created_at", "c.id").Limit(q.Limit).Offset(q.Offset)
-	page = sqlbuilder.PostgreSQL.NewSelectBuilder()
-	page.Select("("+page.Var(count)+")", containerColumns+containerContents)
-	page.From(page.BuilderAs(ids, "c")).OrderBy("c.created_at", "c.id")
-	return count, page
+	count = selected("count(*), ''")
+	if q.Name == "" && q.Type == "" {
+		count = totalOf("containers", p, postgreSQL("SELECT 0"))
+	}
+	found := selected("c.project, c.id").OrderBy("c.created_at", "c.id").Limit(q.Limit).Offset(q.Offset)
+	return count, postgreSQL(`
+		WITH t (total, unsettled) AS MATERIALIZED ($?),
+		page AS ($?)
+		SELECT (SELECT total FROM t), (SELECT unsettled FROM t), `+containerColumns+containerContents+`
+		FROM page p
+		CROSS JOIN LATERAL (
+			SELECT`+containerColumns+` FROM containers c WHERE c.project = p.project AND c.id = p.id OFFSET 0) c
+		ORDER BY c.created_at, c.id`, count, found)
 }

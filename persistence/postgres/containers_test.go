@@ -246,3 +246,52 @@ func TestContainerLists(t *testing.T) {
 		t.Errorf("another project: %d %v", total, err)
 	}
 }
+
+// A total is exact before containers are in a tally, after, and when some of
+// them are gone.
+func TestContainerTotalsAreTallied(t *testing.T) {
+	t.Parallel()
+	w := newWorkload(t)
+	if _, err := w.raw.ExecContext(t.Context(), `
+		INSERT INTO containers (project, id, type, creator, created_at, updated_at)
+		SELECT $1, gen_random_uuid(), 'generic', 'u', now() + i * interval '1 ms', now() FROM generate_series(1, 1500) i`,
+		string(w.project)); err != nil {
+		t.Fatal(err)
+	}
+	total := func() int {
+		t.Helper()
+		page, n, err := w.db.ListContainers(t.Context(), w.project, container.Query{Limit: 1})
+		if err != nil || len(page) != 1 {
+			t.Fatalf("%d on the page, %v", len(page), err)
+		}
+		return n
+	}
+	if n := total(); n != 1500 {
+		t.Errorf("%d before", n)
+	}
+	if _, err := w.db.Settle(t.Context(), 10_000); err != nil {
+		t.Fatal(err)
+	}
+	if n := w.rows("containers WHERE NOT tallied"); n > 1000 {
+		t.Errorf("%d are in no tally", n)
+	}
+	if n := total(); n != 1500 {
+		t.Errorf("%d after", n)
+	}
+	page, _, err := w.db.ListContainers(t.Context(), w.project, container.Query{Limit: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range page {
+		if err := w.db.DeleteContainer(t.Context(), c, w.event()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.stored(container.Generic)
+	if n := total(); n != 1401 {
+		t.Errorf("%d in the end, want 1401", n)
+	}
+	if _, n, err := w.db.ListContainers(t.Context(), w.project, container.Query{Limit: 1, Offset: 5000}); err != nil || n != 1401 {
+		t.Errorf("past the end: %d, %v", n, err)
+	}
+}

@@ -50,6 +50,7 @@ func Texts() map[string]string {
 	for name, text := range map[string]string{
 		"ended": endedText, "purge": purgeText, "claim": claimText,
 		"tally look": tallyLookText("secrets"), "tally": tallyText("secrets"), "sum tallies": sumText("secrets"),
+		"tally look of containers": tallyLookText("containers"), "tally containers": tallyText("containers"),
 	} {
 		texts[name] = text
 	}
