@@ -9,6 +9,7 @@ import (
 	"github.com/strongroom-kms/strongroom/gate"
 	"github.com/strongroom-kms/strongroom/policy"
 	"github.com/strongroom-kms/strongroom/policy/cedar"
+	"github.com/strongroom-kms/strongroom/policy/policytest"
 )
 
 var _ gate.Judge = (*cedar.Judge)(nil)
@@ -193,7 +194,7 @@ func TestRoleNamesAreComparedInLowerCase(t *testing.T) {
 	j := load(t, cedar.Config{Mode: cedar.Legacy})
 	who := caller(policy.KeyManager, "")
 	who.Roles = []string{"Creator"}
-	if got := j.Decide(who, policy.SecretReveal, owner.target()); !got.Allowed {
+	if got := j.Decide(who, policy.SecretReveal, policytest.Owner.Target("secret")); !got.Allowed {
 		t.Error("Creator is not creator")
 	}
 }
@@ -237,10 +238,10 @@ func TestCallersAreNotMixedUp(t *testing.T) {
 	for i := range 5000 { // more than are remembered
 		who := caller(policy.KeyManager, "C")
 		who.User = auth.UserID(fmt.Sprint(i))
-		if got := j.Decide(who, policy.SecretReveal, owner.target()); !got.Allowed {
+		if got := j.Decide(who, policy.SecretReveal, policytest.Owner.Target("secret")); !got.Allowed {
 			t.Fatalf("caller %d: refused", i)
 		}
-		if got := j.Decide(who, policy.SecretReveal, ownerPrivate.target()); got.Allowed {
+		if got := j.Decide(who, policy.SecretReveal, policytest.OwnerPrivate.Target("secret")); got.Allowed {
 			t.Fatalf("caller %d reads what is another's", i)
 		}
 	}
@@ -254,9 +255,9 @@ func BenchmarkDecide(b *testing.B) {
 		act    policy.Action
 		target policy.Target
 	}{
-		{"barbican reveal", caller(policy.KeyManager, "CMR"), policy.SecretReveal, owner.target()},
-		{"barbican listed", caller(policy.KeyManager, "X"), policy.SecretReveal, listed.target()},
-		{"csms getVersion", caller(policy.Huawei, "CMR"), policy.SecretReveal, owner.target()},
+		{"barbican reveal", caller(policy.KeyManager, "CMR"), policy.SecretReveal, policytest.Owner.Target("secret")},
+		{"barbican listed", caller(policy.KeyManager, "X"), policy.SecretReveal, policytest.Listed.Target("secret")},
+		{"csms getVersion", caller(policy.Huawei, "CMR"), policy.SecretReveal, policytest.Owner.Target("secret")},
 	} {
 		b.Run(bc.name, func(b *testing.B) {
 			b.ReportAllocs()

@@ -11,6 +11,7 @@ import (
 	"github.com/strongroom-kms/strongroom/auth"
 	"github.com/strongroom-kms/strongroom/policy"
 	"github.com/strongroom-kms/strongroom/policy/cedar"
+	"github.com/strongroom-kms/strongroom/policy/policytest"
 )
 
 // file writes an operator's rules, and returns where they are.
@@ -88,11 +89,11 @@ func TestForbidWinsAndIsNamed(t *testing.T) {
 forbid (principal, action == Action::"secret:decrypt", resource)
 when { context.method == "signature" };`)
 	who := caller(policy.KeyManager, "AC")
-	if got := j.Decide(who, policy.SecretReveal, owner.target()); !got.Allowed || len(got.Rules) != 3 {
+	if got := j.Decide(who, policy.SecretReveal, policytest.Owner.Target("secret")); !got.Allowed || len(got.Rules) != 3 {
 		t.Errorf("with a token: %v by %v", got.Allowed, got.Rules)
 	}
 	who.Method = auth.BySignature
-	got := j.Decide(who, policy.SecretReveal, owner.target())
+	got := j.Decide(who, policy.SecretReveal, policytest.Owner.Target("secret"))
 	if got.Allowed || !slices.Equal(got.Rules, []string{"own/no-signatures"}) {
 		t.Errorf("with a signature: %v by %v", got.Allowed, got.Rules)
 	}
@@ -101,7 +102,7 @@ when { context.method == "signature" };`)
 func TestAllThatDecidedAreNamedInOrder(t *testing.T) {
 	t.Parallel()
 	j := load(t, cedar.Config{Mode: cedar.Union})
-	got := j.Decide(caller(policy.KeyManager, "CM"), policy.SecretReveal, owner.target())
+	got := j.Decide(caller(policy.KeyManager, "CM"), policy.SecretReveal, policytest.Owner.Target("secret"))
 	want := []string{
 		"barbican/legacy/creator-owner", "barbican/legacy/creator",
 		"barbican/new/member-owner", "barbican/new/member-public",
@@ -148,7 +149,7 @@ when { context has credential && context.credential == "AK1" };`)
 		{"by a stage", func(_ *auth.Principal, t *policy.Target) { t.Stage = "SYSPREVIOUS" }, "own/old-versions"},
 		{"with a credential", func(w *auth.Principal, _ *policy.Target) { w.Credential = "AK1" }, "own/one-credential"},
 	} {
-		w, target := who, public.target()
+		w, target := who, policytest.Public.Target("secret")
 		tc.change(&w, &target)
 		got := j.Decide(w, policy.SecretReveal, target)
 		if got.Allowed != (tc.want == "huawei/full") || !slices.Equal(got.Rules, []string{tc.want}) {
@@ -267,15 +268,15 @@ when { 9223372036854775807 + 1 == 0 };
 @id("own/harmless")
 permit (principal, action == Action::"secret:get", resource)
 when { 9223372036854775807 + 1 == 0 };`)
-	got := j.Decide(caller(policy.KeyManager, "A"), policy.SecretReveal, owner.target())
+	got := j.Decide(caller(policy.KeyManager, "A"), policy.SecretReveal, policytest.Owner.Target("secret"))
 	if got.Allowed || !slices.Equal(got.Rules, []string{"own/overflow"}) {
 		t.Errorf("%v by %v", got.Allowed, got.Rules)
 	}
-	got = j.Decide(caller(policy.KeyManager, "A"), policy.SecretShow, owner.target())
+	got = j.Decide(caller(policy.KeyManager, "A"), policy.SecretShow, policytest.Owner.Target("secret"))
 	if !got.Allowed || !slices.Equal(got.Rules, []string{"barbican/legacy/admin"}) {
 		t.Errorf("with a permit that fails: %v by %v", got.Allowed, got.Rules)
 	}
-	if got = j.Decide(caller(policy.KeyManager, "X"), policy.SecretShow, owner.target()); got.Allowed {
+	if got = j.Decide(caller(policy.KeyManager, "X"), policy.SecretShow, policytest.Owner.Target("secret")); got.Allowed {
 		t.Errorf("a permit that fails allows, by %v", got.Rules)
 	}
 }
@@ -285,7 +286,7 @@ func TestReloadKeepsTheOldRulesWhenTheNewOnesAreWrong(t *testing.T) {
 	own := file(t, "")
 	j := load(t, cedar.Config{Mode: cedar.Legacy, Files: []string{own}})
 	who := caller(policy.KeyManager, "X")
-	allowed := func() bool { return j.Decide(who, policy.SecretShow, public.target()).Allowed }
+	allowed := func() bool { return j.Decide(who, policy.SecretShow, policytest.Public.Target("secret")).Allowed }
 	write := func(text string) error {
 		t.Helper()
 		if err := os.WriteFile(own, []byte(text), 0o600); err != nil {
@@ -324,7 +325,7 @@ func TestDecidesWhileReloading(t *testing.T) {
 			who := caller(policy.KeyManager, "C")
 			for n := range 200 {
 				who.User = auth.UserID(strings.Repeat("u", (n+i)%7))
-				if !j.Decide(who, policy.SecretShow, public.target()).Allowed {
+				if !j.Decide(who, policy.SecretShow, policytest.Public.Target("secret")).Allowed {
 					t.Error("refused")
 				}
 			}
