@@ -84,6 +84,9 @@ func (i *identity) ByTokens(_ context.Context, t auth.Tokens) (auth.Principal, e
 	if i.away {
 		return auth.Principal{}, fault.New(fault.Unavailable, "identity is away")
 	}
+	if who, ok := swept(t.User); ok {
+		return who, nil
+	}
 	p, ok := people[t.User]
 	if !ok || t.Service != "" && t.Service != "svc" {
 		return auth.Principal{}, fault.New(fault.Unauthenticated, "no such access token")
