@@ -9,7 +9,7 @@ import (
 // domain packages may import each other and the standard library. They never
 // see a transport, SQL, PKCS#11 or a library of others.
 var domain = []string{
-	"secret", "secretstore", "container", "cmk", "kek", "kek/envelope", "policy", "auth", "auth/realm", "audit", "gate", "quota", "transport", "hsm/key", "fault", "sensitive",
+	"secret", "secretstore", "container", "cmk", "kek", "kek/envelope", "policy", "auth", "auth/realm", "audit", "gate", "tenant", "quota", "transport", "hsm/key", "fault", "sensitive",
 }
 
 // leaves may be imported where the folder above them may not.
@@ -38,6 +38,7 @@ var forbidden = map[string][]string{
 	"cmk":                  {"kek", "hsm", "persistence", "api"},
 	"auth":                 {"secret", "cmk", "kek", "hsm", "persistence", "api"},
 	"policy":               {"secret", "cmk", "kek", "hsm", "auth", "audit", "persistence", "api"},
+	"tenant":               {"secret", "cmk", "kek", "hsm", "persistence", "api"},
 	"gate":                 {"secret", "cmk", "kek", "hsm", "persistence", "api"},
 	"transport":            {"secret", "cmk", "kek", "hsm", "persistence", "api"},
 	"quota":                {"secret", "cmk", "kek", "hsm", "persistence", "api"},

@@ -125,7 +125,7 @@ func TestKeystone(t *testing.T) {
 		{"Scopes", keystoneScopes},
 		{"CSMS", keystoneCSMS},
 		{"Revocation", keystoneRevocation},
-		{"DisabledProject", keystoneDisabledProject},
+		{"EndOfAProject", keystoneEndOfAProject},
 		{"ServiceToken", keystoneServiceToken},
 		{"ApplicationCredential", keystoneApplicationCredential},
 		{"AwayAndBack", keystoneAwayAndBack},
@@ -304,7 +304,9 @@ func keystoneRevocation(t *testing.T, c *cloud) {
 	}
 }
 
-func keystoneDisabledProject(t *testing.T, c *cloud) {
+// A project that is disabled, and one that is deleted: an operator then removes
+// what it left behind.
+func keystoneEndOfAProject(t *testing.T, c *cloud) {
 	who := c.in(t, "ks-doomed", "doomed")
 	ref := c.store(t, who)
 	project, err := c.Project(t.Context(), "doomed")
@@ -317,7 +319,17 @@ func keystoneDisabledProject(t *testing.T, c *cloud) {
 	set(false)
 	who.soon(t, 401, ref)
 	set(true)
-	c.in(t, "ks-doomed", "doomed").must(t, 200, "GET", ref+"/payload", nil)
+	who = c.in(t, "ks-doomed", "doomed")
+	who.must(t, 200, "GET", ref+"/payload", nil)
+
+	c.admin(t, "DELETE", "/projects/"+project, nil, nil)
+	who.soon(t, 401, ref)
+	purge := []string{"project", "purge", "--config", c.config, project}
+	for _, want := range []string{"removed 1\n", "removed 0\n"} {
+		if out := c.command(t, "", append(purge, "--yes")...); !strings.HasSuffix(out, want) {
+			t.Errorf("project purge: %q, want %q", out, want)
+		}
+	}
 }
 
 // A service finishes what a user began before the user's token ended.

@@ -430,6 +430,7 @@ func TestOperatorCommands(t *testing.T) {
 		{2, []string{"serve"}},
 		{2, []string{"dev", "--no-such-flag"}},
 		{1, []string{"user", "delete", "--config", in.config, "nobody"}},
+		{2, []string{"project", "purge", "--config", in.config, "some-id"}},
 		{78, []string{"config", "check", "--config", in.token.Conf}},
 	} {
 		cmd := exec.CommandContext(t.Context(), strongroom(t), tc.args...)

@@ -33,7 +33,14 @@ func (o *operator) flags(c *cobra.Command) {
 }
 
 // do runs f on the realm that the configuration names.
-func (o *operator) do(c *cobra.Command, f func(ctx context.Context, r *realm.Service, who auth.Principal) error) (err error) {
+func (o *operator) do(c *cobra.Command, f func(ctx context.Context, r *realm.Service, who auth.Principal) error) error {
+	return o.with(c, func(ctx context.Context, p *parts) error {
+		return f(ctx, p.realm, realm.Operator())
+	})
+}
+
+// with runs f on the parts that the configuration names.
+func (o *operator) with(c *cobra.Command, f func(ctx context.Context, p *parts) error) (err error) {
 	cfg, err := loadConfig(c, o.config)
 	if err != nil {
 		return err
@@ -52,7 +59,7 @@ func (o *operator) do(c *cobra.Command, f func(ctx context.Context, r *realm.Ser
 	if err := p.realm.Bootstrap(c.Context()); err != nil {
 		return err
 	}
-	return f(c.Context(), p.realm, realm.Operator())
+	return f(c.Context(), p)
 }
 
 // print writes rows under a header, or as a list of objects.

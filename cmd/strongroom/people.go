@@ -2,12 +2,16 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io"
 	"strconv"
 
 	"github.com/spf13/cobra"
 
 	"github.com/strongroom-kms/strongroom/auth"
 	"github.com/strongroom-kms/strongroom/auth/realm"
+	"github.com/strongroom-kms/strongroom/tenant"
 )
 
 func userCommand() *cobra.Command {
@@ -159,6 +163,41 @@ func projectCommand() *cobra.Command {
 				})
 			},
 		},
+		projectPurgeCommand(o),
 	)
 	return c
+}
+
+func projectPurgeCommand(o *operator) *cobra.Command {
+	var yes bool
+	purge := &cobra.Command{
+		Use: "purge ID --yes", Short: "Remove the secrets, containers and orders of a project that was deleted", Args: oneArg("the project's identifier"),
+		RunE: func(c *cobra.Command, args []string) error {
+			if !yes {
+				return usageError{errors.New("nobody brings back what this removes: say --yes")}
+			}
+			return o.with(c, func(ctx context.Context, p *parts) error {
+				return purgeProject(ctx, p, auth.ProjectID(args[0]), c.OutOrStdout())
+			})
+		},
+	}
+	purge.Flags().BoolVar(&yes, "yes", false, "it is meant")
+	return purge
+}
+
+// purgeProject refuses a project that people still use, as far as the realm
+// knows; it does not know those of a Keystone.
+func purgeProject(ctx context.Context, p *parts, id auth.ProjectID, out io.Writer) error {
+	there, err := p.realm.Projects(ctx, realm.Operator(), realm.ProjectQuery{})
+	if err != nil {
+		return err
+	}
+	for _, project := range there {
+		if project.ID == id {
+			return fmt.Errorf("there is a project %q with that identifier: delete it first", project.Name)
+		}
+	}
+	n, err := tenant.NewService(p.gate, p.db).Purge(ctx, realm.Operator(), id)
+	_, printed := fmt.Fprintf(out, "removed %d\n", n)
+	return errors.Join(err, printed)
 }

@@ -28,7 +28,8 @@
 //	consumers.go   who needs it
 //	list.go        Barbican's lists; page.go how a page is found, name.go how
 //	               names are, tally.go how many there are without counting
-//	purge.go       removing secrets whose time is over; leases.go who does so
+//	purge.go       removing secrets whose time is over; leases.go who does so;
+//	               purge_project.go what a deleted project left behind
 //	named.go       CSMS's pages, and what a handle means
 //	containers.go  containers: made, found, listed, deleted; container_rows.go
 //	               has their columns, container_entries.go what is in them,
