@@ -16,7 +16,7 @@ func TestNoRequestBreaksTheServer(t *testing.T) {
 		"/v1/secrets/{ST}/metadata/"+strings.Repeat("k", 300), "/v1/secrets/{ST}/consumers/%ff",
 		"/v1/containers/{NX}", "/v1/containers/%00", "/v1/containers/{CG}/consumers/%ff",
 		"/v1/orders/%00", "/v1/orders/%ff", "/v1/project-quotas/%00", "/v1/project-quotas/%ff", "/v1/transport_keys/%00",
-		"/v1/secret-stores/%00", "/v1/secret-stores/%ff", "/v1/{Q}/secrets/{ST}", "/v1/%00/secrets", "/v1/%ff/secrets/{ST}",
+		"/v1/secret-stores/%00", "/v1/secret-stores/%ff", "/v1/secret-stores/{SECOND}/preferred", "/v1/secret-stores/{SECOND}/x", "/v1/{Q}/secrets/{ST}", "/v1/%00/secrets", "/v1/%ff/secrets/{ST}",
 	)
 	queries := []string{
 		"", "?limit=a&offset=-1", "?limit=1&limit=2", "?%zz", "?name=%00", "?name=%ff", "?sort=x", "?created=x", "?force=x", "?;", "?acl_only=true&limit=2",
@@ -42,7 +42,7 @@ func TestNoRequestBreaksTheServer(t *testing.T) {
 	for _, who := range []string{"u1", "norole", "x", ""} {
 		t.Run("as "+who, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t).furnish()
+			w := newWorld(t).withStores().furnish()
 			w.contain("CG", `{"type":"generic"}`)
 			n := 0
 			send := func(method, target, header, body, mistake string) {
