@@ -13,7 +13,7 @@ import (
 var _ tenant.Store = (*DB)(nil)
 
 // purged are the tables whose rows a project leaves behind, and where their
-// identifiers stand besides. All that belongs to such a row goes with it, by its
+// identifiers stand besides, if anywhere. All that belongs to such a row goes with it, by its
 // foreign keys.
 var purged = []struct{ table, directory string }{
 	{"containers", "container_directory"},
@@ -30,10 +30,12 @@ var purgeProjectText = func() string {
 				DELETE FROM `+p.table+` WHERE project = $1 AND id = ANY (ARRAY(
 					SELECT id FROM `+p.table+` WHERE project = $1 ORDER BY id LIMIT $2))
 				RETURNING id
-			)`,
-			p.directory+`_gone AS (
+			)`)
+		if p.directory != "" {
+			with = append(with, p.directory+`_gone AS (
 				DELETE FROM `+p.directory+` d USING `+p.table+`_gone g WHERE d.id = g.id
 			)`)
+		}
 		counts = append(counts, `(SELECT count(*) FROM `+p.table+`_gone)`)
 	}
 	for _, settings := range []string{"project_quotas", "preferred_token_groups", "secret_events"} {
