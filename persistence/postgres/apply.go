@@ -212,7 +212,7 @@ func (db *DB) Delete(ctx context.Context, s secret.Secret, ev audit.Event) error
 	if !gone {
 		return secret.ErrNotFound
 	}
-	db.tallies.sample(s)
+	db.tallies.sample("secrets", s.Project, string(s.ID))
 	return nil
 }
 
@@ -229,7 +229,7 @@ func (db *DB) DeleteUnused(ctx context.Context, s secret.Secret, ev audit.Event)
 	case err != nil:
 		return fmt.Errorf("delete secret: %w", err)
 	case gone:
-		db.tallies.sample(s)
+		db.tallies.sample("secrets", s.Project, string(s.ID))
 		return nil
 	case !found:
 		return secret.ErrNotFound

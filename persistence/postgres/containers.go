@@ -121,6 +121,7 @@ func (db *DB) CreateContainer(ctx context.Context, c container.Container, ev aud
 	case !created:
 		return container.ErrNoSecret
 	}
+	db.tallies.sample("containers", c.Project, string(c.ID))
 	return nil
 }
 
@@ -140,6 +141,7 @@ func (db *DB) DeleteContainer(ctx context.Context, c container.Container, ev aud
 	if !gone {
 		return container.ErrNotFound
 	}
+	db.tallies.sample("containers", c.Project, string(c.ID))
 	return nil
 }
 

@@ -123,7 +123,7 @@ func (db *DB) Create(ctx context.Context, s secret.Secret, v *secret.Version, ev
 		case !created:
 			return envelope.ErrKEKGone
 		}
-		db.tallies.sample(s)
+		db.tallies.sample("secrets", s.Project, string(s.ID))
 		return nil
 	}
 }

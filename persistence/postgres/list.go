@@ -105,7 +105,7 @@ func listBuilders(q secret.Query, look scope) (count, page sqlbuilder.Builder, e
 	if err != nil {
 		return nil, nil, err
 	}
-	found, err := rows("s.project, s.id, s.name, s.created_at" + by.extra())
+	found, err := rows("s.project" + by.selected())
 	if err != nil {
 		return nil, nil, err
 	}
@@ -115,7 +115,7 @@ func listBuilders(q secret.Query, look scope) (count, page sqlbuilder.Builder, e
 	case !by.indexed:
 		return look.total, by.ofAll(look.total, found, q), nil
 	}
-	again, err := rows("s.project, s.id, s.name, s.created_at")
+	again, err := rows("s.project" + by.selected())
 	if err != nil {
 		return nil, nil, err
 	}

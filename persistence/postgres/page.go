@@ -56,17 +56,9 @@ func inOrder(sort []secret.Order) (order, error) {
 	return o, nil
 }
 
-// extra are the columns that are sorted by, beside those which every page
-// reads.
-func (o order) extra() string {
-	var b strings.Builder
-	for _, c := range o.columns {
-		if c != "name" && c != "created_at" && c != "id" {
-			b.WriteString(", s." + c)
-		}
-	}
-	return b.String()
-}
+// selected are the columns that are sorted by, the UUID among them, behind
+// another one.
+func (o order) selected() string { return ", s." + strings.Join(o.columns, ", s.") }
 
 // by is the text behind ORDER BY.
 func (o order) by(table string, reverse bool) string {

@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -61,7 +62,7 @@ func BenchmarkScale(b *testing.B) {
 	if _, err := w.raw.ExecContext(b.Context(), "VACUUM ANALYZE"); err != nil {
 		b.Fatal(err)
 	}
-	name := "secret-00007919"
+	name := func(i int) string { return fmt.Sprintf("secret-%08d", i*7919%10_000_019) }
 	for _, tc := range []struct {
 		name string
 		q    secret.Query
@@ -74,8 +75,8 @@ func BenchmarkScale(b *testing.B) {
 		{"newest", secret.Query{Sort: []secret.Order{{By: secret.ByCreated, Descending: true}}}, 0},
 		{"byname", secret.Query{Sort: []secret.Order{{By: secret.ByName}}}, 0},
 		{"bynamemiddle", secret.Query{Sort: []secret.Order{{By: secret.ByName, Descending: true}}}, 0.5},
-		{"onename", secret.Query{Name: name}, 0},
-		{"prefix", secret.Query{Name: "secret-00000%"}, 0},
+		{"onename", secret.Query{Name: "secret-########"}, 0},
+		{"prefix", secret.Query{Name: "secret-#####%"}, 0},
 		{"since", secret.Query{Created: []secret.Bound{{Op: secret.After, At: time.Date(2025, 12, 31, 0, 0, 0, 0, time.UTC)}}}, 0},
 		{"byupdate", secret.Query{Sort: []secret.Order{{By: secret.ByUpdated}}}, 0},
 		{"algorithm", secret.Query{Algorithm: "alg-7"}, 0},
@@ -83,11 +84,16 @@ func BenchmarkScale(b *testing.B) {
 		for _, p := range []struct {
 			project auth.ProjectID
 			size    int
-		}{{smallProject, 1000}, {largeProject, 1_000_000}} {
+			name    string // of one in it
+		}{{smallProject, 1000, name(500)}, {largeProject, 1_000_000, name(500_000)}} {
 			b.Run(fmt.Sprintf("%s/%d", tc.name, p.size), func(b *testing.B) {
-				tc.q.Limit, tc.q.Offset = 10, int(tc.at*float64(p.size))
+				q := tc.q
+				q.Limit, q.Offset = 10, int(tc.at*float64(p.size))
+				if n := strings.Count(q.Name, "#"); n > 0 {
+					q.Name = strings.Replace(q.Name, strings.Repeat("#", n), p.name[7:7+n], 1)
+				}
 				w.run(b, func(int) error {
-					page, total, err := w.db.List(b.Context(), p.project, tc.q, time.Now())
+					page, total, err := w.db.List(b.Context(), p.project, q, time.Now())
 					if err == nil && (len(page) == 0 || total == 0) {
 						return fmt.Errorf("%d secrets of %d", len(page), total)
 					}
@@ -99,7 +105,7 @@ func BenchmarkScale(b *testing.B) {
 			}
 			b.Run(fmt.Sprintf("csms/%d", p.size), func(b *testing.B) {
 				w.run(b, func(int) error {
-					_, err := w.db.ListNamed(b.Context(), p.project, secret.NamedQuery{Limit: 10, After: name}, time.Now())
+					_, err := w.db.ListNamed(b.Context(), p.project, secret.NamedQuery{Limit: 10, After: p.name}, time.Now())
 					return err
 				})
 			})

@@ -5,13 +5,13 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/huandu/go-sqlbuilder"
 
 	"github.com/strongroom-kms/strongroom/auth"
-	"github.com/strongroom-kms/strongroom/secret"
 )
 
 // A row counts where it stands until it is put into a tally (migration 8).
@@ -28,8 +28,8 @@ const (
 // tally or neither.
 func totalOf(table string, p auth.ProjectID, dead sqlbuilder.Builder) sqlbuilder.Builder {
 	return postgreSQL(`
-		SELECT tallied.n + loose.n - dead.n,
-			CASE WHEN loose.n > `+fmt.Sprint(looseRows)+` OR tallied.rows > `+fmt.Sprint(looseTallies)+` THEN $0 ELSE '' END
+		SELECT tallied.n + loose.n - dead.n AS total,
+			CASE WHEN loose.n > `+fmt.Sprint(looseRows)+` OR tallied.rows > `+fmt.Sprint(looseTallies)+` THEN $0 ELSE '' END AS unsettled
 		FROM (SELECT coalesce(sum(n), 0)::bigint AS n, count(*) AS rows
 				FROM row_tallies WHERE project = $0 AND what = '`+table+`') tallied,
 			(SELECT count(*) AS n FROM `+table+` WHERE project = $0 AND NOT tallied) loose,
@@ -72,11 +72,11 @@ func (t *tallies) note(table, project string) {
 	}
 }
 
-// sample notes the project of one in 256 secrets, by their random UUIDs. So
-// one that grows is noted, though nobody lists it.
-func (t *tallies) sample(s secret.Secret) {
-	if id := string(s.ID); len(id) > 2 && id[len(id)-2:] == "00" {
-		t.note("secrets", string(s.Project))
+// sample notes the project of one in 256 rows, by their random UUIDs. So one
+// that grows is noted, though nobody lists it.
+func (t *tallies) sample(table string, p auth.ProjectID, id string) {
+	if strings.HasSuffix(id, "00") {
+		t.note(table, string(p))
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/strongroom-kms/strongroom/container"
 	"github.com/strongroom-kms/strongroom/persistence/pgtest"
 	"github.com/strongroom-kms/strongroom/secret"
 )
@@ -220,4 +221,41 @@ func (w *workload) ids(q secret.Query) (ids []secret.ID) {
 		ids = append(ids, s.ID)
 	}
 	return ids
+}
+
+// Containers are counted in the same way.
+func TestTalliesOfContainers(t *testing.T) {
+	t.Parallel()
+	w := newWorkload(t)
+	if _, err := w.raw.Exec(`
+		INSERT INTO containers (project, id, type, creator, created_at, updated_at)
+		SELECT $1, gen_random_uuid(), 'generic', 'u', now(), now() FROM generate_series(1, 1200)`, w.project); err != nil {
+		t.Fatal(err)
+	}
+	total := func(want int, q container.Query) {
+		t.Helper()
+		q.Limit = 1
+		if _, n, err := w.db.ListContainers(t.Context(), w.project, q); n != want || err != nil {
+			t.Errorf("the list says %d, %v, want %d", n, err, want)
+		}
+	}
+	total(1200, container.Query{})
+	if _, err := w.db.Settle(t.Context(), 10_000); err != nil {
+		t.Fatal(err)
+	}
+	if n := w.number(`SELECT count(*) FROM containers WHERE NOT tallied`); n != 0 {
+		t.Errorf("%d are in no tally", n)
+	}
+	c := w.stored(container.Generic)
+	total(1201, container.Query{})
+	if err := w.db.DeleteContainer(t.Context(), c, w.event()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.raw.Exec(`DELETE FROM containers WHERE id < '80000000-0000-0000-0000-000000000000'`); err != nil {
+		t.Fatal(err)
+	}
+	left := w.rows("containers")
+	total(left, container.Query{})
+	total(left, container.Query{Type: string(container.Generic)})
+	total(left, container.Query{Offset: 5000})
 }
