@@ -58,7 +58,9 @@ bench: deps build ## Benchmarks for benchstat, then a closed loop over HTTP besi
 	CGO_ENABLED=1 go build -trimpath -o bin/ ./bench/floor ./bench/load
 	bin/load -bin bin/strongroom -floor bin/floor
 
-conformance: deps build ## Other people's clients, unmodified, against a server of its own
+conformance: deps build ## Other people's clients and suites, unmodified, against servers of their own
+	@deploy/deps.sh conformance
+	CGO_ENABLED=0 go build -trimpath -o bin/tempest ./conformance/tempest
 	conformance/run.sh
 
 # Targets are found, not listed, so that a new one is not forgotten.

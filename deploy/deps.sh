@@ -3,8 +3,9 @@
 # lacks: Debian packages, as root or through sudo, and a Go new enough for
 # go.mod. It says what it adds and changes nothing that is there.
 #
-#   deploy/deps.sh           everything
-#   deploy/deps.sh missing   only list what would be added
+#   deploy/deps.sh               everything for make run and make test
+#   deploy/deps.sh conformance   that, and other people's suites
+#   deploy/deps.sh missing       only list what would be added; so with conformance, too
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -39,6 +40,12 @@ python3-castellan        test -d /usr/lib/python3/dist-packages/castellan
 python3-keystone         command -v keystone-manage
 uwsgi-plugin-python3     command -v uwsgi_python3
 LIST
+  if [ $conformance = yes ]; then
+    cat <<'LIST'
+tempest                  command -v tempest
+barbican-tempest-plugin  test -d /usr/lib/python3/dist-packages/barbican_tempest_plugin
+LIST
+  fi
 }
 
 missing() {
@@ -125,13 +132,22 @@ install_go() {
   go_fits "$go_home/bin/go" || die "Go $go_release is too old for go.mod, or does not run"
 }
 
+conformance=no only_list=no
+for word; do
+  case $word in
+    conformance) conformance=yes ;;
+    missing) only_list=yes ;;
+    *) die "what is $word?" ;;
+  esac
+done
+
 mapfile -t lacking < <(missing)
 go_missing=yes
 for go in "$go_home/bin/go" go; do
   if go_fits "$go"; then go_missing=no; fi
 done
 
-if [ "${1:-}" = missing ]; then
+if [ $only_list = yes ]; then
   for package in "${lacking[@]}"; do echo "$package"; done
   [ $go_missing = no ] || echo "go $go_release"
   exit 0
