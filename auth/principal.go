@@ -19,6 +19,7 @@ const (
 	BySignature Method = "signature" // AK/SK
 	ByHeader    Method = "header"    // no-auth mode: the caller says so itself
 	ByOperator  Method = "operator"  // a command on the machine
+	ByOrder     Method = "order"     // the server itself, for an order of that user
 )
 
 // Principal is who asks, in which project and through which door. It is a

@@ -20,9 +20,12 @@ import (
 	"github.com/strongroom-kms/strongroom/api/barbican"
 	"github.com/strongroom-kms/strongroom/audit/journal"
 	"github.com/strongroom-kms/strongroom/auth"
+	"github.com/strongroom-kms/strongroom/container"
 	"github.com/strongroom-kms/strongroom/gate"
 	"github.com/strongroom-kms/strongroom/hsm"
 	"github.com/strongroom-kms/strongroom/kek"
+	"github.com/strongroom-kms/strongroom/order"
+	"github.com/strongroom-kms/strongroom/order/keypair"
 	"github.com/strongroom-kms/strongroom/persistence/pgtest"
 	"github.com/strongroom-kms/strongroom/persistence/postgres"
 	"github.com/strongroom-kms/strongroom/policy/cedar"
@@ -66,11 +69,20 @@ func open(b *testing.B) fixture {
 		Judge: judge, Recorder: records,
 		NewEventID: func() string { return uuid.Must(uuid.NewV7()).String() }, Now: time.Now,
 	}
+	newEventID := func() string { return uuid.Must(uuid.NewV7()).String() }
+	orders := order.NewService(order.Deps{
+		Store: f.db, Sealer: sealer, Random: f.token, Pairs: keypair.NewMaker(1), Judge: judge, Recorder: records,
+		NewID:          func() order.ID { return order.ID(uuid.NewString()) },
+		NewSecretID:    func() secret.ID { return secret.ID(uuid.NewString()) },
+		NewContainerID: func() container.ID { return container.ID(uuid.NewString()) },
+		NewEventID:     newEventID, Now: time.Now,
+	})
+	b.Cleanup(func() { orders.Close() })
 	h := api.Handler(func() string { return "req-" + uuid.NewString() }, func(string, string, int, time.Duration) {}, &barbican.API{
 		Secrets: secret.NewService(secret.Deps{
 			Store: f.db, Sealer: sealer, Keys: sealer, Judge: judge, Recorder: records,
 			NewID:      func() secret.ID { return secret.ID(uuid.NewString()) },
-			NewEventID: func() string { return uuid.Must(uuid.NewV7()).String() },
+			NewEventID: newEventID,
 			Now:        time.Now,
 		}),
 		Quotas: quota.NewService(quota.Deps{
@@ -81,6 +93,7 @@ func open(b *testing.B) fixture {
 		SecretStores: secretstore.NewService(secretstore.Deps{
 			Stores: []secretstore.Store{{ID: uuid.NewString(), Name: "default", Global: true}}, Preferences: f.db, Gate: asks,
 		}),
+		Orders:   orders,
 		Identity: anyone{},
 		Log:      zap.NewNop(),
 	})

@@ -28,6 +28,8 @@ import (
 	"github.com/strongroom-kms/strongroom/gate"
 	"github.com/strongroom-kms/strongroom/hsm"
 	"github.com/strongroom-kms/strongroom/kek"
+	"github.com/strongroom-kms/strongroom/order"
+	"github.com/strongroom-kms/strongroom/order/keypair"
 	"github.com/strongroom-kms/strongroom/persistence/cluster"
 	"github.com/strongroom-kms/strongroom/persistence/postgres"
 	"github.com/strongroom-kms/strongroom/policy"
@@ -93,6 +95,18 @@ func newCounted(t *testing.T) *counted {
 	})
 	quotas := quota.NewService(quota.Deps{Store: c.db, Judge: judge, Recorder: records, NewEventID: newEventID, Now: time.Now})
 	containers := container.NewService(container.Deps{Store: c.db, NewID: uuid.NewString, Gate: asks})
+	orders := order.NewService(order.Deps{
+		Store: c.db, Sealer: sealer, Random: c.token, Pairs: keypair.NewMaker(1), Judge: judge, Recorder: records,
+		NewID:          func() order.ID { return order.ID(uuid.NewString()) },
+		NewSecretID:    func() secret.ID { return secret.ID(uuid.NewString()) },
+		NewContainerID: func() container.ID { return container.ID(uuid.NewString()) },
+		NewEventID:     newEventID, Now: time.Now,
+	})
+	t.Cleanup(func() {
+		if err := orders.Close(); err != nil {
+			t.Errorf("close orders: %v", err)
+		}
+	})
 	users := realm.NewService(realm.Deps{
 		Store: c.db, Sealer: sealer, Judge: judge, Recorder: records, Passwords: passwords,
 		NewID:      func() string { return strings.ReplaceAll(uuid.NewString(), "-", "") },
@@ -101,7 +115,7 @@ func newCounted(t *testing.T) *counted {
 	project := c.logIn(t, users)
 	c.barbican = mount(t, &barbican.API{
 		Secrets: secrets, Containers: containers, Quotas: quotas, TransportKeys: transport.NewService(asks), SecretStores: stores, Identity: users,
-		Healthy: c.db.Ready, Log: log,
+		Orders: orders, Healthy: c.db.Ready, Log: log,
 	}) + "/v1/secrets"
 	c.csms = mount(t, &csms.API{
 		Secrets: secrets, Identity: users, Log: log,

@@ -31,7 +31,7 @@
 //	acl.go       who may read beside the roles
 //	stage.go     how stages move and which versions are purged
 //	service.go   Service and Locate
-//	create.go    making secrets
+//	create.go    making secrets; made.go those that the server makes itself
 //	reveal.go    showing and revealing
 //	change.go    new versions, payloads, stages, attributes, deletion
 //	purge.go     removing those whose time is over

@@ -15,6 +15,7 @@ import (
 	"github.com/strongroom-kms/strongroom/api/wire"
 	"github.com/strongroom-kms/strongroom/auth"
 	"github.com/strongroom-kms/strongroom/container"
+	"github.com/strongroom-kms/strongroom/order"
 	"github.com/strongroom-kms/strongroom/quota"
 	"github.com/strongroom-kms/strongroom/secret"
 	"github.com/strongroom-kms/strongroom/secretstore"
@@ -29,6 +30,7 @@ type API struct {
 	Quotas        *quota.Service
 	TransportKeys *transport.Service
 	SecretStores  *secretstore.Service
+	Orders        *order.Service
 	Identity      Identity
 	// NoAuth believes what X-Project-Id, X-User-Id and X-Roles say (§3.2). For
 	// development only.
@@ -102,6 +104,7 @@ func (a *API) routes() []route {
 		a.consumerRoutes(),
 		a.containerRoutes(),
 		a.secretStoreRoutes(),
+		a.orderRoutes(),
 	)
 }
 
@@ -117,7 +120,7 @@ func (a *API) open() []route {
 // nobody has a route. It panics on a missing dependency: that is a wiring
 // mistake, and the program must not start with it.
 func (a *API) Mount(r *mux.Router) {
-	if a.Secrets == nil || a.Containers == nil || a.Quotas == nil || a.TransportKeys == nil ||
+	if a.Secrets == nil || a.Containers == nil || a.Orders == nil || a.Quotas == nil || a.TransportKeys == nil ||
 		a.SecretStores == nil || a.Log == nil || (a.Identity == nil && !a.NoAuth) {
 		panic("barbican.API: incomplete")
 	}

@@ -90,6 +90,8 @@ func (c *call) exists(collection string) (err error) {
 		_, err = c.locateContainer(policy.ContainerShow, container.Want{})
 	case "secret-stores":
 		_, err = c.locateStore(policy.StoreShow)
+	case "orders":
+		_, err = c.locateOrder(policy.OrderShow)
 	}
 	return err
 }

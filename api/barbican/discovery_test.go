@@ -123,7 +123,6 @@ func TestRouting(t *testing.T) {
 		{id: "§2.2 no extensions", do: "GET /v1/secrets.json", want: 404},
 		{id: "§20.3 known segments are no project", do: "GET /v1/containers/secrets", want: 404},
 		{id: "§20.3 known segments are no project", do: "GET /v1/secrets/secrets", want: 404},
-		{id: "§2.1 later issues", do: "GET /v1/orders", want: 404},
 		{id: "BAR-020", do: "GET /v1/secrets", want: 200, check: all(
 			headerIs("OpenStack-API-Version", "key-manager 1.0"), headerIs("Vary", "OpenStack-API-Version"), requestID)},
 		{id: "BAR-020 on errors", do: "GET /v1/secrets/{NX}", want: 404, check: all(

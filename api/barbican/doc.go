@@ -37,4 +37,5 @@
 //	containers.go    containers and the secrets in them; container_bodies.go has
 //	                 what goes in and out, container_acl.go who may read them,
 //	                 container_consumers.go who needs them
+//	orders.go        orders; ordermeta.go what is ordered
 package barbican

@@ -28,6 +28,8 @@ import (
 	"github.com/strongroom-kms/strongroom/gate"
 	"github.com/strongroom-kms/strongroom/hsm/hsmtest"
 	"github.com/strongroom-kms/strongroom/kek"
+	"github.com/strongroom-kms/strongroom/order"
+	"github.com/strongroom-kms/strongroom/order/keypair"
 	"github.com/strongroom-kms/strongroom/persistence/pgtest"
 	"github.com/strongroom-kms/strongroom/persistence/postgres"
 	"github.com/strongroom-kms/strongroom/policy/cedar"
@@ -136,6 +138,7 @@ type world struct {
 	api        *barbican.API
 	secrets    *secret.Service
 	containers *container.Service
+	orders     *order.Service
 	quotas     *quota.Service
 	gate       gate.Gate
 	db         *postgres.DB
@@ -206,8 +209,19 @@ func newWorldUnder(t testing.TB, mode cedar.Mode, change ...func(*barbican.API))
 		NewEventID: func() string { return count(&events, "00000000-0000-7000-8000-%012d") },
 	})
 	w.containers = container.NewService(container.Deps{Store: w.db, NewID: uuid.NewString, Gate: w.gate})
+	w.orders = order.NewService(order.Deps{
+		Store: w.db, Sealer: sealer, Random: w.token, Pairs: keypair.NewMaker(2),
+		Judge: judge(), Recorder: w.journal, Now: w.clock.now, Patience: time.Minute,
+		NewID:          func() order.ID { return order.ID(count(&ids, "00000000-0000-4000-8000-%012d")) },
+		NewSecretID:    func() secret.ID { return secret.ID(count(&ids, "00000000-0000-4000-8000-%012d")) },
+		NewContainerID: func() container.ID { return container.ID(count(&ids, "00000000-0000-4000-8000-%012d")) },
+		NewEventID:     func() string { return count(&events, "00000000-0000-7000-8000-%012d") },
+	})
+	t.Cleanup(func() { _ = w.orders.Close() })
 	w.api = &barbican.API{
-		Secrets: w.secrets, Containers: w.containers, Quotas: w.quotas, TransportKeys: transport.NewService(w.gate), SecretStores: w.stores(false, theStore), Identity: w.identity, Host: base, AuthURL: "https://identity.test/v3",
+		Secrets: w.secrets, Containers: w.containers, Orders: w.orders, Quotas: w.quotas, TransportKeys: transport.NewService(w.gate),
+		SecretStores: w.stores(false, theStore),
+		Identity:     w.identity, Host: base, AuthURL: "https://identity.test/v3",
 		Version: "1.2.3", Now: w.clock.now, Log: zap.New(core),
 	}
 	for _, c := range change {

@@ -264,6 +264,7 @@ func TestMountRefusesAnIncompleteAPI(t *testing.T) {
 	for name, drop := range map[string]func(*barbican.API){
 		"secrets":        func(a *barbican.API) { a.Secrets = nil },
 		"containers":     func(a *barbican.API) { a.Containers = nil },
+		"orders":         func(a *barbican.API) { a.Orders = nil },
 		"quotas":         func(a *barbican.API) { a.Quotas = nil },
 		"transport keys": func(a *barbican.API) { a.TransportKeys = nil },
 		"secret stores":  func(a *barbican.API) { a.SecretStores = nil },

@@ -10,14 +10,11 @@ import (
 
 // blocks are the rows of the checklist (§25) about what this package serves.
 var blocks = [][2]int{
-	{1, 49}, {50, 113}, {120, 154}, {160, 182}, {190, 203}, {210, 242}, {250, 289}, {290, 311}, {320, 350}, {360, 408}, {420, 435}, {490, 505}, {510, 519}, {520, 523}, {530, 543}, {550, 562},
+	{1, 49}, {50, 113}, {120, 154}, {160, 182}, {190, 203}, {210, 242}, {250, 289}, {290, 311}, {320, 350}, {360, 408}, {420, 435}, {440, 481}, {490, 505}, {510, 519}, {520, 523}, {530, 543}, {550, 562},
 }
 
 // later are the rows that need what is not served yet, and what that is.
-var later = map[string]string{
-	"BAR-197": "orders",
-	"BAR-542": "orders",
-}
+var later = map[string]string{}
 
 // Every row is either cited by a test or in the table above, and not in both.
 func TestEveryRowHasATest(t *testing.T) {

@@ -50,7 +50,6 @@ func TestOlderForm(t *testing.T) {
 		{id: "§20.3 methods", do: "PATCH " + older, want: 405, check: headerIs("Allow", "GET, POST")},
 		{id: "§20.3 surplus segments", do: "GET " + older + "/{ST}/foo", want: 404},
 		{id: "§20.3 without access", as: "-", do: "GET " + older, want: 401},
-		{id: "§20.3 later issues", do: "GET /v1/{P}/orders", want: 404},
 	})
 }
 

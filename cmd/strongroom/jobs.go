@@ -37,6 +37,10 @@ func (p *parts) startJobs() (stop func()) {
 			_, err := p.db.Settle(ctx, talliedPerSettle)
 			return err
 		}}},
+		// Who makes an order finishes it in most cases; this is for those whose
+		// server died, and for those that wait for the token. Each order is
+		// claimed by itself, so every node does this.
+		{jobs.Alone{}, jobs.Job{Name: "resume-orders", Every: 2 * time.Second, Run: p.orders.Resume}},
 	} {
 		run := j.Run
 		j.Run = func(ctx context.Context) error {

@@ -85,6 +85,7 @@ func (p *parts) keyManager(log *zap.Logger) *barbican.API {
 		TransportKeys: p.transportKeys,
 		SecretStores:  p.stores,
 		Identity:      p.callers,
+		Orders:        p.orders,
 		NoAuth:        p.cfg.Barbican.NoAuth,
 		Host:          p.cfg.Barbican.HostHref,
 		AuthURL:       p.authURL(),

@@ -10,6 +10,7 @@
 //	               those that are of one token group each
 //	callers.go     who knows the callers: the realm, or Keystone
 //	listen.go      the dialects on their listeners
+//	orders.go      the service that carries orders out
 //	jobs.go        what is done in the background
 //	serve.go       run, drain, reload
 //	dev.go         the same on a machine of one's own: devdir.go its folder,

@@ -26,6 +26,7 @@ import (
 	"github.com/strongroom-kms/strongroom/hsm"
 	"github.com/strongroom-kms/strongroom/kek"
 	"github.com/strongroom-kms/strongroom/kek/envelope"
+	"github.com/strongroom-kms/strongroom/order"
 	"github.com/strongroom-kms/strongroom/persistence/postgres"
 	"github.com/strongroom-kms/strongroom/policy"
 	"github.com/strongroom-kms/strongroom/policy/cedar"
@@ -57,6 +58,7 @@ type parts struct {
 	quotas        *quota.Service
 	transportKeys *transport.Service
 	stores        *secretstore.Service // from serve on
+	orders        *order.Service
 	realm         *realm.Service
 	callers       callers
 	verifier      *aksk.Verifier
@@ -176,6 +178,7 @@ func (p *parts) buildServices() error {
 		Defaults:   defaultQuotas(p.cfg.Barbican.Quotas),
 	})
 	p.transportKeys = transport.NewService(p.gate)
+	p.buildOrders(newEventID)
 	p.realm = realm.NewService(realm.Deps{
 		Store:      p.db,
 		Sealer:     p.sealer,

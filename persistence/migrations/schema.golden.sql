@@ -208,6 +208,54 @@ CREATE TABLE master_keys (
 );
 CREATE UNIQUE INDEX master_keys_one_default ON public.master_keys USING btree (project, token_group) WHERE is_default;
 
+CREATE TABLE orders (
+    project text COLLATE "C" NOT NULL,
+    id uuid NOT NULL,
+    kind text COLLATE "C" NOT NULL,
+    status text COLLATE "C" NOT NULL,
+    name text COLLATE "C",
+    algorithm text COLLATE "C" NOT NULL,
+    mode text COLLATE "C",
+    bit_length integer NOT NULL,
+    expiration timestamp with time zone,
+    content_type text NOT NULL,
+    shown text NOT NULL,
+    words text[] COLLATE "C" NOT NULL,
+    creator text NOT NULL,
+    request text NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    error_code text,
+    error_reason text,
+    secret uuid,
+    container uuid,
+    kek uuid,
+    wrapped_dek bytea,
+    body bytea,
+    due_at timestamp with time zone NOT NULL,
+    attempt integer NOT NULL,
+    lapses integer NOT NULL,
+    CONSTRAINT orders_pkey PRIMARY KEY (project, id),
+    CONSTRAINT orders_kek FOREIGN KEY (project, kek) REFERENCES keks(project, id),
+    CONSTRAINT orders_attempt CHECK (((attempt >= lapses) AND (lapses >= 0))),
+    CONSTRAINT orders_error CHECK ((num_nulls(error_code, error_reason) =
+CASE status
+    WHEN 'ERROR'::text THEN 0
+    ELSE 2
+END)),
+    CONSTRAINT orders_kind CHECK ((kind = ANY (ARRAY['key'::text, 'asymmetric'::text]))),
+    CONSTRAINT orders_made CHECK ((num_nonnulls(secret, container) =
+CASE status
+    WHEN 'ACTIVE'::text THEN 1
+    ELSE 0
+END)),
+    CONSTRAINT orders_passphrase CHECK (((num_nulls(kek, wrapped_dek, body) = 3) OR ((num_nulls(kek, wrapped_dek, body) = 0) AND (status = 'PENDING'::text)))),
+    CONSTRAINT orders_status CHECK ((status = ANY (ARRAY['PENDING'::text, 'ACTIVE'::text, 'ERROR'::text])))
+);
+CREATE INDEX orders_by_creation ON public.orders USING btree (project, created_at, id) WHERE (created_at > '-infinity'::timestamp with time zone);
+CREATE INDEX orders_by_kek ON public.orders USING btree (project, kek) WHERE (kek IS NOT NULL);
+CREATE INDEX orders_due ON public.orders USING btree (due_at) WHERE (status = 'PENDING'::text);
+
 CREATE TABLE preferred_token_groups (
     project text COLLATE "C" NOT NULL,
     token_group text COLLATE "C" NOT NULL,

@@ -34,6 +34,8 @@
 //	containers.go  containers: made, found, listed, deleted; container_rows.go
 //	               has their columns, container_entries.go what is in them,
 //	               container_acl.go who may read, container_consumers.go who needs
+//	orders.go      orders: made, found, listed, deleted; orders_work.go claims
+//	               them, and stores what they make
 //	masterkeys.go  master keys by name, leases, and the first KEK
 //	keks.go        what becomes of a KEK
 //	identity*.go   users, projects, roles and what they show

@@ -9,6 +9,7 @@ import (
 
 	"github.com/strongroom-kms/strongroom/auth"
 	"github.com/strongroom-kms/strongroom/container"
+	"github.com/strongroom-kms/strongroom/order"
 	"github.com/strongroom-kms/strongroom/secret"
 )
 
@@ -23,6 +24,19 @@ func Texts() map[string]string {
 		"put container acl": putContainerACLText, "drop container acl": dropContainerACLText,
 		"add container consumer": addContainerConsumerText, "remove container consumer": removeContainerConsumerText,
 		"list container consumers": listContainerConsumersText, "find container consumer": findContainerConsumerText,
+	}
+	for name, text := range map[string]string{
+		"create order": createOrderText, "create order sealed": createOrderSealedText, "find order": findOrderText,
+		"delete order": deleteOrderText, "claim order": claimOrderText, "fail order": failOrderText, "release order": releaseOrderText,
+	} {
+		texts[name] = text
+	}
+	for shape, text := range completeTexts {
+		texts[fmt.Sprintf("complete order %+v", shape)] = text
+	}
+	for name, q := range map[string]order.Query{"list orders": {Limit: 10}, "list orders by word": {Limit: 10, Word: "aes"}} {
+		_, page := orderBuilders("p", q)
+		texts[name], _ = page.Build()
 	}
 	for within, byWant := range findContainerTexts {
 		for contents, text := range byWant {

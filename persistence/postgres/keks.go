@@ -103,7 +103,8 @@ func (db *DB) Retire(ctx context.Context, v kek.Version) error {
 			UPDATE keks SET state = 'retired'
 			WHERE project = $1 AND id = $2 AND state = 'decrypt-only' AND NOT handed_out
 			  AND NOT EXISTS (SELECT FROM secret_versions WHERE project = $1 AND kek = $2)
-			  AND NOT EXISTS (SELECT FROM access_keys WHERE project = $1 AND kek = $2)`,
+			  AND NOT EXISTS (SELECT FROM access_keys WHERE project = $1 AND kek = $2)
+			  AND NOT EXISTS (SELECT FROM orders WHERE project = $1 AND kek = $2)`,
 			v.Project, string(v.ID)))
 		if err == nil && n == 0 {
 			return ErrKEKInUse

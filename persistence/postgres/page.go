@@ -23,8 +23,8 @@ var sortColumns = map[secret.SortKey]string{
 	secret.ByUpdated:    "updated_at",
 }
 
-// order is what a list is sorted by.
-type order struct {
+// ordering is what a list is sorted by.
+type ordering struct {
 	columns    []string // of secrets
 	descending []bool
 	indexed    bool // an index has this order
@@ -33,8 +33,8 @@ type order struct {
 // inOrder is the order of a list: what was asked for, then by creation and
 // UUID, in the direction of what was asked for first. So an index serves both
 // directions.
-func inOrder(sort []secret.Order) (order, error) {
-	o := order{indexed: true}
+func inOrder(sort []secret.Order) (ordering, error) {
+	o := ordering{indexed: true}
 	for _, key := range sort {
 		column, ok := sortColumns[key.By]
 		if !ok && key.By != secret.ByStatus {
@@ -58,10 +58,10 @@ func inOrder(sort []secret.Order) (order, error) {
 
 // selected are the columns that are sorted by, the UUID among them, behind
 // another one.
-func (o order) selected() string { return ", s." + strings.Join(o.columns, ", s.") }
+func (o ordering) selected() string { return ", s." + strings.Join(o.columns, ", s.") }
 
 // by is the text behind ORDER BY.
-func (o order) by(table string, reverse bool) string {
+func (o ordering) by(table string, reverse bool) string {
 	terms := make([]string, len(o.columns))
 	for i, c := range o.columns {
 		terms[i] = table + c
@@ -74,7 +74,7 @@ func (o order) by(table string, reverse bool) string {
 
 // rest reads the secrets of a page, one by one: nothing but the primary key
 // comes into question, and OFFSET 0 keeps it so.
-func (o order) rest() string {
+func (o ordering) rest() string {
 	//nolint:unqueryvet // what the SELECT around it takes, it takes by name
 	return `
 		SELECT (SELECT total FROM t), (SELECT unsettled FROM t), ` + secretColumns(ownHandle) + `
@@ -85,7 +85,7 @@ func (o order) rest() string {
 
 // ofMatches reads a page of what was selected: all of it is found once, to be
 // counted and sorted.
-func (o order) ofMatches(found sqlbuilder.Builder, q secret.Query) sqlbuilder.Builder {
+func (o ordering) ofMatches(found sqlbuilder.Builder, q secret.Query) sqlbuilder.Builder {
 	return postgreSQL(`
 		WITH matches AS MATERIALIZED ($?),
 		t AS (SELECT count(*) AS total, '' AS unsettled FROM matches),
@@ -94,7 +94,7 @@ func (o order) ofMatches(found sqlbuilder.Builder, q secret.Query) sqlbuilder.Bu
 }
 
 // ofAll reads a page of a whole project in an order that no index has.
-func (o order) ofAll(total, found sqlbuilder.Builder, q secret.Query) sqlbuilder.Builder {
+func (o ordering) ofAll(total, found sqlbuilder.Builder, q secret.Query) sqlbuilder.Builder {
 	return postgreSQL(`
 		WITH t (total, unsettled) AS MATERIALIZED ($?),
 		page AS (SELECT project, id FROM ($?) s ORDER BY `+o.by("s.", false)+` LIMIT $? OFFSET $?)`+o.rest(),
@@ -107,7 +107,7 @@ const farFrom = "5000"
 
 // ofIndex reads a page of a whole project by an index, from the nearer end.
 // What is in between is skipped in the index; a LIMIT of 0 reads nothing.
-func (o order) ofIndex(total, found, again sqlbuilder.Builder, q secret.Query) sqlbuilder.Builder {
+func (o ordering) ofIndex(total, found, again sqlbuilder.Builder, q secret.Query) sqlbuilder.Builder {
 	return postgreSQL(`
 		WITH t (total, unsettled) AS MATERIALIZED ($0),
 		place AS MATERIALIZED (

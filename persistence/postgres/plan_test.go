@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/strongroom-kms/strongroom/container"
+	"github.com/strongroom-kms/strongroom/order"
 	"github.com/strongroom-kms/strongroom/persistence/postgres"
 )
 
@@ -20,6 +21,9 @@ func TestPlansUseIndexes(t *testing.T) {
 	ss := w.fill(300)
 	for _, s := range ss {
 		w.stored(container.Generic, entry("a", s), entry("b", ss[0]))
+	}
+	for range 300 {
+		w.ordered(order.Key, nil, 1)
 	}
 	w.analyze()
 	t.Run("of full tables", func(t *testing.T) { w.looksAtPlans(t) })
@@ -36,7 +40,7 @@ func (w *workload) looksAtPlans(t *testing.T) {
 	for i, name := range postgres.NamesOf(texts) {
 		plan := w.explain(t, "plan"+strconv.Itoa(i), texts[name])
 		for _, table := range []string{"secrets", "secret_versions", "secret_directory", "secret_stages", "secret_metadata", "secret_consumers",
-			"containers", "container_directory", "container_secrets", "container_consumers", "project_quotas"} {
+			"containers", "container_directory", "container_secrets", "container_consumers", "project_quotas", "orders"} {
 			if strings.Contains(plan, "Seq Scan on "+table+" ") {
 				t.Errorf("%s reads all of %s:\n%s", name, table, plan)
 			}
@@ -50,6 +54,9 @@ func (w *workload) looksAtPlans(t *testing.T) {
 			if strings.Contains(line, "using secrets_by_") && !strings.HasPrefix(name, "list") && !strings.Contains(plan, "listed_as") {
 				t.Errorf("%s uses an index for lists: %s\n%s", name, strings.TrimSpace(line), plan)
 			}
+		}
+		if strings.Contains(plan, "using orders_by_creation") && !strings.HasPrefix(name, "list") {
+			t.Errorf("%s uses an index for lists:\n%s", name, plan)
 		}
 		if wholeProject.MatchString(plan) {
 			t.Errorf("%s reads what a project has in all secrets or containers:\n%s", name, plan)
