@@ -1,8 +1,11 @@
 package e2e
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/strongroom-kms/strongroom/e2e/devserver"
 )
@@ -21,6 +24,53 @@ func TestOpenStackUpdate(t *testing.T) {
 	if got := oneColumn(t, s, "Payload", "secret", "get", ref, "--payload"); got != "now" {
 		t.Errorf("payload %q", got)
 	}
+}
+
+func TestOpenStackOrders(t *testing.T) {
+	needs(t, "openstack")
+	s := server(t)
+	key := oneColumn(t, s, "Order href", "secret", "order", "create", "key", "--name", "ordered",
+		"--algorithm", "aes", "--bit-length", "256", "--mode", "cbc", "--payload-content-type", "application/octet-stream")
+	secret := made(t, s, key, "Secret href")
+	file := filepath.Join(t.TempDir(), "key")
+	run(t, s, "openstack", "secret", "get", secret, "--file", file, "--payload_content_type", "application/octet-stream")
+	if b, err := os.ReadFile(file); err != nil || len(b) != 32 {
+		t.Errorf("key of %d bytes, %v", len(b), err)
+	}
+	pair := oneColumn(t, s, "Order href", "secret", "order", "create", "asymmetric", "--name", "pair",
+		"--algorithm", "rsa", "--bit-length", "2048")
+	container := made(t, s, pair, "Container href")
+	if got := run(t, s, "openstack", "secret", "container", "get", container); !strings.Contains(got, "Private Key") || !strings.Contains(got, "Public Key") {
+		t.Errorf("container:\n%s", got)
+	}
+	listed := run(t, s, "openstack", "secret", "order", "list", "--limit", "100", "-f", "value")
+	for _, ref := range []string{key, pair} {
+		if !strings.Contains(listed, ref) {
+			t.Errorf("%s is not listed:\n%s", ref, listed)
+		}
+		run(t, s, "openstack", "secret", "order", "delete", ref)
+	}
+	if got := run(t, s, "openstack", "secret", "order", "list", "--limit", "100", "-f", "value"); strings.Contains(got, key) || strings.Contains(got, pair) {
+		t.Errorf("still listed:\n%s", got)
+	}
+}
+
+// made waits for an order and returns what it made.
+func made(t *testing.T, s *devserver.Server, order, column string) string {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); {
+		got := strings.TrimSpace(run(t, s, "openstack", "secret", "order", "get", order, "-f", "value", "-c", "Status", "-c", column))
+		for _, field := range strings.Fields(got) {
+			if strings.HasPrefix(field, s.Env["KEY_MANAGER_URL"]) && strings.Contains(got, "ACTIVE") {
+				return field
+			}
+		}
+		if strings.Contains(got, "ERROR") {
+			t.Fatalf("order ended as %s", got)
+		}
+	}
+	t.Fatalf("order %s does not end", order)
+	return ""
 }
 
 func TestOpenStackContainers(t *testing.T) {

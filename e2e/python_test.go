@@ -13,9 +13,11 @@ func TestPythonClients(t *testing.T) {
 	for _, tc := range []struct{ name, script, argument string }{
 		{"secrets", "barbicanclient_secrets.py", ""},
 		{"castellan stores", "castellan_journey.py", "store"},
+		{"orders", "barbicanclient_orders.py", ""},
 		{"containers", "barbicanclient_containers.py", ""},
 		{"ACLs of secrets", "barbicanclient_acls.py", "secret"},
 		{"ACLs of containers", "barbicanclient_acls.py", "container"},
+		{"castellan has keys made", "castellan_journey.py", "create"},
 	} {
 		t.Run(tc.name, func(t *testing.T) { journey(t, tc.script, tc.argument) })
 	}
