@@ -19,11 +19,12 @@ manager = key_manager.API(conf)
 assert isinstance(manager, BarbicanKeyManager), manager
 conf.set_override("auth_endpoint", os.environ["OS_AUTH_URL"], group="barbican")
 conf.set_override("barbican_region_name", os.environ["OS_REGION_NAME"], group="barbican")
+# In a project of its own: its lists end after ten.
 context = keystone_password.KeystonePassword(
     auth_url=os.environ["OS_AUTH_URL"],
-    username=os.environ["OS_USERNAME"],
-    password=os.environ["OS_PASSWORD"],
-    project_name=os.environ["OS_PROJECT_NAME"],
+    username="carla",
+    password="carla-password",
+    project_name="castellan",
     user_domain_name=os.environ["OS_USER_DOMAIN_NAME"],
     project_domain_name=os.environ["OS_PROJECT_DOMAIN_NAME"],
 )
