@@ -9,6 +9,7 @@
 //	Payload   the plaintext; exists only inside one call
 //	Metadata  a user's own pairs on a Barbican secret
 //	ACL       who may read a secret beside those whom the roles let
+//	Tag       an owner's word for what a CSMS secret is for
 //	Consumer  a resource of another service that needs the secret
 //	Handle    how a caller names a secret: by UUID, by name, in a project or not
 //
@@ -34,11 +35,15 @@
 //	create.go    making secrets; made.go those that the server makes itself
 //	reveal.go    showing and revealing
 //	change.go    new versions, payloads, stages, attributes, deletion
+//	schedule.go  planning a deletion, and taking that back
 //	purge.go     removing those whose time is over
+//	many.go      revealing several at once
 //	metadata.go  user metadata
+//	tags.go      tags, and finding secrets by them
 //	consumers.go who needs the secret, and deletion while nobody does
 //	list.go      listing, in either dialect's way
 //	rotation.go  how a rotation period is written
+//	password.go  random passwords
 //	ports.go     what the operations need from the outside
 //
 // The package does no I/O of its own and imports no transport, no SQL and no

@@ -138,7 +138,7 @@ func (r *room) create(t *testing.T, who auth.Principal, in secret.New) secret.Se
 }
 
 // everything is what any operation may need.
-var everything = secret.Want{Sealed: true, Versions: true, Metadata: true, Consumers: true}
+var everything = secret.Want{Sealed: true, Versions: true, Metadata: true, Consumers: true, Tags: true}
 
 func (r *room) locate(t *testing.T, who auth.Principal, id secret.ID) *secret.Located {
 	t.Helper()

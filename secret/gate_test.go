@@ -5,6 +5,7 @@ import (
 	"errors"
 	"reflect"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -78,6 +79,43 @@ var gated = map[string]operation{
 	}},
 	"Located.DeleteUnused": {policy.SecretDelete, func(ctx context.Context, _ *secret.Service, l *secret.Located, _ auth.Principal) (any, error) {
 		return nil, l.DeleteUnused(ctx)
+	}},
+	"Located.Schedule": {policy.SecretSchedule, func(ctx context.Context, _ *secret.Service, l *secret.Located, _ auth.Principal) (any, error) {
+		return l.Schedule(ctx, 7*24*time.Hour)
+	}},
+	"Located.Unschedule": {policy.SecretUnschedule, func(ctx context.Context, _ *secret.Service, l *secret.Located, _ auth.Principal) (any, error) {
+		return l.Unschedule(ctx)
+	}},
+	"Service.RevealMany": {policy.SecretRevealMany, func(ctx context.Context, s *secret.Service, _ *secret.Located, who auth.Principal) (any, error) {
+		return s.RevealMany(ctx, who, []string{"a"})
+	}},
+	"Service.MayPassword": {policy.PasswordGenerate, func(ctx context.Context, s *secret.Service, _ *secret.Located, who auth.Principal) (any, error) {
+		return nil, s.MayPassword(ctx, who)
+	}},
+	"Service.Password": {policy.PasswordGenerate, func(ctx context.Context, s *secret.Service, _ *secret.Located, who auth.Principal) (any, error) {
+		return s.Password(ctx, who, secret.PasswordRules{})
+	}},
+	"Located.Tags": {policy.TagList, func(ctx context.Context, _ *secret.Service, l *secret.Located, _ auth.Principal) (any, error) {
+		return l.Tags(ctx)
+	}},
+	"Located.AddTag": {policy.TagAdd, func(ctx context.Context, _ *secret.Service, l *secret.Located, _ auth.Principal) (any, error) {
+		return nil, l.AddTag(ctx, secret.Tag{Key: "new"})
+	}},
+	"Located.RemoveTag": {policy.TagRemove, func(ctx context.Context, _ *secret.Service, l *secret.Located, _ auth.Principal) (any, error) {
+		return nil, l.RemoveTag(ctx, "env")
+	}},
+	"Located.ChangeTags": {policy.TagBatch, func(ctx context.Context, _ *secret.Service, l *secret.Located, _ auth.Principal) (any, error) {
+		return nil, l.ChangeTags(ctx, secret.TagChange{Drop: []string{"env"}})
+	}},
+	"Service.ProjectTags": {policy.TagListProject, func(ctx context.Context, s *secret.Service, _ *secret.Located, who auth.Principal) (any, error) {
+		return s.ProjectTags(ctx, who)
+	}},
+	"Service.MayFindTagged": {policy.TagFind, func(ctx context.Context, s *secret.Service, _ *secret.Located, who auth.Principal) (any, error) {
+		return nil, s.MayFindTagged(ctx, who)
+	}},
+	"Service.FindTagged": {policy.TagFind, func(ctx context.Context, s *secret.Service, _ *secret.Located, who auth.Principal) (any, error) {
+		page, total, err := s.FindTagged(ctx, who, secret.TagQuery{Limit: 10})
+		return []any{page, total}, err
 	}},
 	"Service.ListShared": {policy.SecretList, func(ctx context.Context, s *secret.Service, _ *secret.Located, who auth.Principal) (any, error) {
 		page, total, err := s.ListShared(ctx, who, "", secret.Query{Limit: 10})
@@ -234,6 +272,9 @@ func (r *room) furnish(t *testing.T) secret.Secret {
 	if err := r.locate(t, barbican, sec.ID).SetACL(t.Context(), secret.ACLChange{Readers: &[]auth.UserID{"u1", "u2"}}); err != nil {
 		t.Fatal(err)
 	}
+	if err := r.locate(t, huawei, sec.ID).AddTag(t.Context(), secret.Tag{Key: "env", Value: "prod"}); err != nil {
+		t.Fatal(err)
+	}
 	c := secret.Consumer{ID: consumerOne, Use: secret.Use{Service: "image"}, Registrar: "p1"}
 	if _, err := r.store.Register(t.Context(), sec, c, audit.Event{ID: "e", At: r.now()}); err != nil {
 		t.Fatal(err)
@@ -354,10 +395,11 @@ func TestChangesAreRecordedWithTheChange(t *testing.T) {
 		"Located.AddMetadatum": true, "Located.ChangeMetadatum": true, "Located.RemoveMetadatum": true,
 		"Located.SetACL": true, "Located.PatchACL": true, "Located.DropACL": true,
 		"Located.Register": true, "Located.Unregister": true,
+		"Located.Schedule": true, "Located.AddTag": true, "Located.RemoveTag": true, "Located.ChangeTags": true,
 	}
 	for name, op := range gated {
-		if name == "Located.StorePayload" || name == "Located.DeleteUnused" {
-			continue // refused here: the secret has a payload, and a consumer
+		if name == "Located.StorePayload" || name == "Located.DeleteUnused" || name == "Located.Unschedule" {
+			continue // refused here: the secret has a payload and a consumer, and is to stay
 		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -67,6 +67,12 @@ type Store interface {
 	// RemoveMetadatum removes a pair; ErrNoMetadatum where the key is not there.
 	RemoveMetadatum(ctx context.Context, s Secret, key string, ev audit.Event) error
 
+	// ProjectTags returns the tags of a project's living secrets, by key.
+	ProjectTags(ctx context.Context, p auth.ProjectID, now time.Time) ([]TagValues, error)
+	// FindTagged returns a page of the living secrets that q selects, in byte
+	// order of their handles, and how many it selects.
+	FindTagged(ctx context.Context, p auth.ProjectID, q TagQuery, now time.Time) ([]Tagged, int, error)
+
 	// Consumers returns one page of a secret's consumers, oldest first, and how
 	// many there are.
 	Consumers(ctx context.Context, s Secret, limit, offset int) ([]Consumer, int, error)
@@ -88,6 +94,7 @@ type Want struct {
 	Versions  bool  // what is known of all versions, and the position of all stages
 	Metadata  bool  // user metadata
 	Consumers bool  // into Secret.Consumers, which is not nil then
+	Tags      bool
 }
 
 // Found is a secret as it was at one moment.
@@ -97,6 +104,7 @@ type Found struct {
 	Versions []Version         // with Want.Versions: by number; neither Sealed nor Stages filled
 	Stages   map[Stage]Mark    // with Want.Versions: all but the two in Secret
 	Metadata map[string]string // with Want.Metadata; never nil then
+	Tags     []Tag             // with Want.Tags: by key
 }
 
 // Change is one atomic change of a secret that exists.
@@ -107,6 +115,7 @@ type Change struct {
 	Drop    []Stage        // stages that go; not the two in Secret
 	Purge   []int          // versions that go
 	Expires *VersionExpiry // a version's new expiry
+	Tags    *TagChange     // of its tags; not empty
 }
 
 // VersionExpiry is the new expiry of one version; nil clears it.

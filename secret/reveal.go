@@ -35,12 +35,16 @@ func (l *Located) HasPayload() bool { return l.found.Version.Number != 0 }
 // The event is recorded before the payload is opened: one that we could not
 // account for stays closed.
 func (l *Located) Reveal(ctx context.Context) (Revealed, error) {
+	return l.reveal(ctx, policy.SecretReveal)
+}
+
+func (l *Located) reveal(ctx context.Context, act policy.Action) (Revealed, error) {
 	sec, v := l.found.Secret, l.found.Version
 	var label string
 	if v.Number != 0 {
 		label = v.Label()
 	}
-	ev, err := l.admit(ctx, policy.SecretReveal, label, l.want.Stage)
+	ev, err := l.admit(ctx, act, label, l.want.Stage)
 	if err != nil {
 		return Revealed{}, err
 	}

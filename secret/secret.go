@@ -14,8 +14,8 @@ import (
 // ID is a secret's UUID: lower case, version 4, never reused.
 type ID string
 
-// State says what may happen to a secret (csms.md §2.1). A Barbican secret is
-// always Enabled.
+// State says what may happen to a secret (csms.md §2.1). Barbican knows no
+// states: there every secret is ACTIVE, and only an Enabled one has a payload.
 type State string
 
 const (

@@ -15,6 +15,7 @@ func TestWhatEachStateAllows(t *testing.T) {
 	t.Parallel()
 	states := []secret.State{secret.Enabled, secret.Disabled, secret.PendingDelete, secret.Frozen}
 	always := []error{nil, nil, nil, nil}
+	changeable := []error{nil, nil, secret.ErrPendingDelete, secret.ErrNotEnabled}
 	usable := []error{nil, secret.ErrNotEnabled, secret.ErrPendingDelete, secret.ErrNotEnabled}
 	for _, row := range []struct {
 		operation string
@@ -26,12 +27,17 @@ func TestWhatEachStateAllows(t *testing.T) {
 		{"Located.Versions", always},
 		{"Located.Stage", always},
 		{"Located.Delete", always},
+		{"Located.Tags", always},
+		{"Service.FindTagged", always},
+		{"Located.AddTag", changeable}, {"Located.RemoveTag", changeable}, {"Located.ChangeTags", changeable},
+		{"Located.Schedule", []error{nil, nil, secret.ErrScheduled, secret.ErrNotEnabled}},
+		{"Located.Unschedule", []error{secret.ErrNotScheduled, secret.ErrNotScheduled, nil, secret.ErrNotScheduled}},
 		{"Located.Reveal", usable},
 		{"Located.AddVersion", usable},
 		{"Located.SetStage", usable},
 		{"Located.DropStage", usable},
 		{"Located.SetExpiry", usable},
-		{"Located.Update", []error{nil, nil, secret.ErrPendingDelete, secret.ErrNotEnabled}},
+		{"Located.Update", changeable},
 	} {
 		for i, state := range states {
 			t.Run(row.operation+" while "+string(state), func(t *testing.T) {

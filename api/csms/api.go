@@ -87,7 +87,7 @@ func (a *API) routes() []route {
 		version  = versions + "/{version_id}"
 		stage    = one + "/stages/{stage_name}"
 	)
-	return []route{
+	return slices.Concat([]route{
 		{method: "POST", path: secrets, handle: a.createSecret}, // 1
 		{method: "GET", path: secrets, handle: a.listSecrets},   // 2
 		{method: "GET", path: one, handle: a.showSecret},        // 3
@@ -100,7 +100,12 @@ func (a *API) routes() []route {
 		{method: "GET", path: stage, handle: a.showStage},       // 15
 		{method: "PUT", path: stage, handle: a.updateStage},     // 16
 		{method: "DELETE", path: stage, handle: a.deleteStage},  // 17
-	}
+	},
+		a.scheduleRoutes(),
+		a.tagRoutes(),
+		a.batchRoutes(),
+		a.passwordRoutes(),
+	)
 }
 
 // Mount adds the routes of this dialect to r, each with and without a slash at

@@ -21,7 +21,9 @@ var (
 	errNoCredentials  = fault.New(fault.Unauthenticated, "Incorrect IAM authentication information: x-auth-token not found")
 	errForeignProject = fault.New(fault.Denied, "The project in the path cannot be used by the caller.")
 	errType           = fault.New(fault.Invalid, "The request body has a member of the wrong JSON type.")
-	errStagesNamed    = fault.New(fault.Invalid, "The number of version_stages exceeds 12.")
+	// What only a body names and is not there is a 400 (csms.md §9.2).
+	errNoPasswordPolicy = fault.New(fault.Invalid, "The password policy does not exist.")
+	errStagesNamed      = fault.New(fault.Invalid, "The number of version_stages exceeds 12.")
 )
 
 // answer is a status and the code that goes with it (csms.md §9).
@@ -62,6 +64,10 @@ var sentinels = []struct {
 	{wire.ErrBodyCut, answer{http.StatusBadRequest, "CSMS.0004"}},
 	{secret.ErrNotFound, answer{http.StatusNotFound, "CSMS.0106"}},
 	{secret.ErrPendingDelete, answer{http.StatusBadRequest, "CSMS.0103"}},
+	{secret.ErrScheduled, answer{http.StatusBadRequest, "CSMS.0107"}},
+	{secret.ErrNotScheduled, answer{http.StatusBadRequest, "CSMS.0108"}},
+	{secret.ErrManyTags, answer{http.StatusBadRequest, "CSMS.0911"}},
+	{errNoPasswordPolicy, answer{http.StatusBadRequest, "CSMS.0005"}},
 	{secret.ErrBuiltInStage, answer{http.StatusBadRequest, "CSMS.0105"}},
 	{secret.ErrManyStages, answer{http.StatusBadRequest, "CSMS.0203"}},
 	{quota.ErrReached, answer{http.StatusBadRequest, "CSMS.0202"}},

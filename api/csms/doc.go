@@ -11,6 +11,10 @@
 //	paths.go     paths that no router should see, and methods that a path lacks
 //	codes.go     faults to statuses and the dialect's codes
 //	secrets.go   create, list, show, update, delete a secret
+//	schedule.go  plan a deletion, cancel it
+//	batch.go     create and read many at once
+//	tags.go      tags; tagged.go secrets by their tags
+//	password.go  random passwords
 //	versions.go  create, list, show, update a version
 //	stages.go    show, move, delete a stage
 //	fields.go    members of a request body, one by one

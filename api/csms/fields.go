@@ -1,7 +1,9 @@
 package csms
 
 import (
+	"bytes"
 	"encoding/json"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -17,6 +19,7 @@ import (
 type fields struct {
 	members map[string]any
 	err     error
+	within  *fields // the object that these are a member of
 }
 
 func readFields(r *http.Request) (*fields, error) {
@@ -27,11 +30,60 @@ func readFields(r *http.Request) (*fields, error) {
 	return &fields{members: m}, nil
 }
 
+// readFieldsIfAny is readFields for operations that need no body.
+func readFieldsIfAny(r *http.Request) (*fields, error) {
+	raw, err := wire.ReadBody(r)
+	if err != nil {
+		return nil, err
+	}
+	if len(bytes.TrimSpace(raw)) == 0 {
+		return &fields{}, nil
+	}
+	r.Body = io.NopCloser(bytes.NewReader(raw))
+	return readFields(r)
+}
+
 // wrong notes that a member is not what it must be.
 func (f *fields) wrong(name, want string) {
-	if f.err == nil {
-		f.err = fault.Wrap(fault.Invalid, "The parameter "+name+" must be "+want+".", errType)
+	err := fault.Wrap(fault.Invalid, "The parameter "+name+" must be "+want+".", errType)
+	for ; f != nil; f = f.within {
+		if f.err == nil {
+			f.err = err
+		}
 	}
+}
+
+// object returns a member that has members itself, and nil where there is none.
+func (f *fields) object(name string) *fields {
+	switch v := f.members[name].(type) {
+	case nil:
+	case map[string]any:
+		return &fields{members: v, within: f}
+	default:
+		f.wrong(name, "an object")
+	}
+	return nil
+}
+
+// objects returns a list of such members.
+func (f *fields) objects(name string) []*fields {
+	list, ok := f.members[name].([]any)
+	if !ok {
+		if f.members[name] != nil {
+			f.wrong(name, "an array of objects")
+		}
+		return nil
+	}
+	out := make([]*fields, 0, len(list))
+	for _, one := range list {
+		members, ok := one.(map[string]any)
+		if !ok {
+			f.wrong(name, "an array of objects")
+			return nil
+		}
+		out = append(out, &fields{members: members, within: f})
+	}
+	return out
 }
 
 // given reports whether the body has the member, be it null.

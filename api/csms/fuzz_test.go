@@ -185,3 +185,139 @@ func FuzzVersionNumber(f *testing.F) {
 		}
 	})
 }
+
+// clientsFault checks that what is not accepted is the client's mistake.
+func clientsFault(t *testing.T, body string, err error) {
+	t.Helper()
+	if status := answerTo(err).status; status != http.StatusBadRequest {
+		t.Errorf("%q is a %d: %v", body, status, err)
+	}
+}
+
+// fuzzBody feeds bodies that are objects to a decoder.
+func fuzzBody(f *testing.F, seeds []string, decode func(t *testing.T, fs *fields) error) {
+	f.Helper()
+	for _, s := range seeds {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, body string) {
+		fs, err := readFieldsIfAny(request(body))
+		if err == nil {
+			err = decode(t, fs)
+		}
+		if err != nil {
+			clientsFault(t, body, err)
+		}
+	})
+}
+
+func FuzzWindow(f *testing.F) {
+	fuzzBody(f, []string{"", `{"recovery_window_in_days":"15"}`, `{"recovery_window_in_days":1e1}`}, func(t *testing.T, fs *fields) error {
+		days, err := window(fs)
+		if err == nil && (days < 7 || days > 30) {
+			t.Errorf("%d days", days)
+		}
+		return err
+	})
+}
+
+var (
+	tagKeyPattern   = regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:=+\-@]{1,128}$`)
+	tagValuePattern = regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+\-@]{0,255}$`)
+)
+
+func checkTag(t *testing.T, key, value string) {
+	t.Helper()
+	if !tagKeyPattern.MatchString(key) || strings.TrimSpace(key) != key || strings.HasPrefix(key, "_sys_") || !tagValuePattern.MatchString(value) {
+		t.Errorf("accepted the tag %q, %q", key, value)
+	}
+}
+
+func FuzzTag(f *testing.F) {
+	fuzzBody(f, []string{`{"tag":{"key":"größe","value":"a/b"}}`, `{"tag":{"key":" a"}}`, `{"tag":[]}`}, func(t *testing.T, fs *fields) error {
+		tag, err := tagIn(fs)
+		if err == nil {
+			checkTag(t, tag.Key, tag.Value)
+		}
+		return err
+	})
+}
+
+func FuzzTagChange(f *testing.F) {
+	fuzzBody(f, []string{`{"action":"create","tags":[{"key":"a","value":"b"},{"key":"c"}]}`, `{"action":"delete","tags":[{"key":"a"}],"sequence":"s"}`}, func(t *testing.T, fs *fields) error {
+		c, err := tagChange(fs)
+		if err != nil {
+			return err
+		}
+		seen := map[string]bool{}
+		for _, tag := range c.Put {
+			checkTag(t, tag.Key, tag.Value)
+			seen[tag.Key] = true
+		}
+		for _, key := range c.Drop {
+			checkTag(t, key, "")
+			seen[key] = true
+		}
+		if n := len(c.Put) + len(c.Drop); n < 1 || n > secret.MaxTags || n != len(seen) {
+			t.Errorf("accepted %+v", c)
+		}
+		return nil
+	})
+}
+
+func FuzzTagQuery(f *testing.F) {
+	fuzzBody(f, []string{
+		`{"action":"filter","limit":"5","offset":1,"tags":[{"key":"a","values":["b",""]}],"matches":[{"key":"resource_name","value":"x"}]}`,
+		`{"action":"count","limit":"x","tags":[{"key":"a"}]}`,
+	}, func(t *testing.T, fs *fields) error {
+		q, possible, err := tagQuery(fs)
+		if err != nil {
+			return err
+		}
+		if q.Limit < 0 || q.Limit > 1000 || q.Offset < 0 || len(q.Tags) > 10 || len(q.Names) > 10 {
+			t.Errorf("accepted %+v", q)
+		}
+		for _, tag := range q.Tags {
+			checkTag(t, tag.Key, "")
+			for _, v := range tag.Values {
+				checkTag(t, tag.Key, v)
+			}
+		}
+		for _, n := range q.Names {
+			if possible && n == "" || strings.ContainsRune(n, 0) {
+				t.Errorf("accepted the part %q of a name", n)
+			}
+		}
+		return nil
+	})
+}
+
+func FuzzPasswordRules(f *testing.F) {
+	fuzzBody(f, []string{"", `{"length":16,"exclude_characters":"a","require_each_included_type":true}`, `{"password_policy_name":"x"}`}, func(t *testing.T, fs *fields) error {
+		rules, err := passwordRules(fs)
+		if err != nil {
+			return err
+		}
+		p, err := rules.Generate()
+		if err == nil && (p.Len() != rules.Length || strings.ContainsAny(string(p.Reveal()), rules.Exclude)) {
+			t.Errorf("%+v made a password of %d", rules, p.Len())
+		}
+		return err
+	})
+}
+
+func FuzzValuesWanted(f *testing.F) {
+	a := &API{}
+	fuzzBody(f, []string{`{"secret_name_list":["a","a","b"]}`, `{"secret_name_list":"a"}`}, func(t *testing.T, fs *fields) error {
+		names, err := a.valuesWanted(fs)
+		if err == nil && (len(names) < 1 || len(names) > maxBatch) {
+			t.Errorf("%d names", len(names))
+		}
+		for _, n := range names {
+			if !namePattern.MatchString(n) {
+				t.Errorf("accepted the name %q", n)
+			}
+		}
+		return err
+	})
+}

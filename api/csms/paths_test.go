@@ -18,6 +18,17 @@ var routes = map[string]string{
 	base + "/demo/versions":          "GET, POST",
 	base + "/demo/versions/v1":       "GET, PUT",
 	base + "/demo/stages/SYSCURRENT": "DELETE, GET, PUT",
+
+	base + "/demo/scheduled-deleted-tasks/create": "POST",
+	base + "/demo/scheduled-deleted-tasks/cancel": "POST",
+	base + "/batch-import":                        "DELETE, GET, POST, PUT", // a secret may be called so
+	base + "/batch-get-secret-value":              "DELETE, GET, POST, PUT",
+	csmsPath + "/demo/tags":                       "GET, POST",
+	csmsPath + "/demo/tags/env":                   "DELETE",
+	csmsPath + "/demo/tags/action":                "DELETE, POST", // a tag may be called so
+	csmsPath + "/tags":                            "GET",
+	csmsPath + "/resource_instances/action":       "POST",
+	csmsPath + "/generate-password":               "POST",
 }
 
 var methods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND"}
@@ -146,12 +157,19 @@ func TestSweep(t *testing.T) {
 		`{"name":"n","secret_string":"` + strings.Repeat("x", 100000) + `"}`,
 		`{"name":"\u0000","secret_string":"\u0000","description":"\u0000","version_id":"\u0000","rotation_period":"\u0000","kms_key_id":"\u0000","enterprise_project_id":"\u0000","secret_type":"\u0000","event_subscriptions":["\u0000"],"version_stages":["\u0000"],"rotation_func_urn":"\u0000"}`,
 		`{"name":"n","secret_string":"x","expire_time":-9223372036854775809,"version_id":"v99999999999999999999"}`,
+		`{"action":{},"tags":[{}],"tag":[],"secrets":[[]],"secret_name_list":[1],"length":{},"recovery_window_in_days":{},"matches":[1]}`,
+		`{"action":"filter","tags":[{"key":"\u0000","values":["\u0000"]}],"tag":{"key":"\u0000"},"secrets":[{"name":"\u0000"}],"secret_name_list":["\u0000"],"length":1e400,"recovery_window_in_days":"\u0000","exclude_characters":"\u0000"}`,
+		`{"action":"filter","limit":99999999999999999999,"offset":"-0","matches":[{"key":"resource_name","value":"\u0000"}],"tags":[{"key":"a","values":["b"]}]}`,
+		`{"action":"create","tags":[{"key":"k","value":"v"}],"tag":{"key":"k","value":"v"},"secrets":[{},{"name":"n"}],"secret_name_list":["demo","none"],"recovery_window_in_days":7}`,
 		`{"secret_string":"x","secret_binary":"x","description":"` + strings.Repeat("é", 5000) + `"}`,
 	}
 	paths := []string{
 		base, base + "/demo", base + "/demo/", base + "/none", base + "/%ff%fe", base + "/a%00b", base + "/" + strings.Repeat("n", 5000),
 		base + "/demo/versions", base + "/demo/versions/v1", base + "/demo/versions/latest", base + "/demo/versions/v0", base + "/demo/versions/v2147483648", base + "/demo/versions/%ff",
 		base + "/demo/stages/SYSCURRENT", base + "/demo/stages/%ff", base + "/demo/stages/none", base + "/none/versions/v1", base + "/none/stages/s",
+		base + "/demo/scheduled-deleted-tasks/create", base + "/demo/scheduled-deleted-tasks/cancel", base + "/batch-import", base + "/batch-get-secret-value",
+		csmsPath + "/demo/tags", csmsPath + "/demo/tags/env", csmsPath + "/demo/tags/%ff", csmsPath + "/%ff/tags/a%00", csmsPath + "/demo/tags/action",
+		csmsPath + "/tags", csmsPath + "/resource_instances/action", csmsPath + "/generate-password",
 		"/v1/" + theirs + "/secrets", "/v1/%ff/secrets/demo", "/v1/" + strings.Repeat("p", 1000) + "/secrets/demo/versions", "//", "/..", "/v1/" + ours + "/secrets//versions", "/v1/./.",
 	}
 	queries := []string{"", "?limit=x&marker=%00", "?limit=%zz", "?marker=%ff&event_name=%00"}

@@ -29,13 +29,7 @@ func (a *API) createSecret(w http.ResponseWriter, r *http.Request, who auth.Prin
 	if err != nil {
 		return err
 	}
-	in, err := a.newSecret(f)
-	if err != nil {
-		return err
-	}
-	defer in.Payload.Wipe()
-
-	sec, err := a.Secrets.Create(r.Context(), who, in)
+	sec, err := a.create(r.Context(), who, f)
 	if err != nil {
 		return err
 	}
@@ -303,7 +297,8 @@ func sooner(ctx context.Context, l *secret.Located, act policy.Action, err error
 // pathName is what the path calls the secret. Bytes that no database text may
 // have become U+FFFD, which is in no name: such a secret is missing like any
 // other.
-func pathName(r *http.Request) string {
-	s := mux.Vars(r)["secret_name"]
+func pathName(r *http.Request) string { return storable(mux.Vars(r)["secret_name"]) }
+
+func storable(s string) string {
 	return strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", "\uFFFD"), "\uFFFD")
 }

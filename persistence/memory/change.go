@@ -43,6 +43,14 @@ func (st *Store) Apply(ctx context.Context, c secret.Change, ev audit.Event) err
 	if c.Expires != nil {
 		r.versions[c.Expires.Number].ExpiresAt = clone(c.Expires.At)
 	}
+	if c.Tags != nil {
+		for _, t := range c.Tags.Put {
+			r.tags[t.Key] = t.Value
+		}
+		for _, key := range c.Tags.Drop {
+			delete(r.tags, key)
+		}
+	}
 	st.log = append(st.log, ev)
 	return nil
 }

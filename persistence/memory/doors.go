@@ -63,6 +63,7 @@ func (st *Store) Rows(project string) (map[string]int, error) {
 			n["secret_stages"] += len(r.stages)
 			n["secret_metadata"] += len(r.metadata)
 			n["secret_consumers"] += len(r.consumers)
+			n["secret_tags"] += len(r.tags)
 		}
 	}
 	for _, p := range st.projects {

@@ -7,6 +7,7 @@
 //	change.go      changing and deleting them
 //	purge.go       removing those whose time is over
 //	consumers.go   who needs them
+//	tags.go        their tags, and finding them by those
 //	list.go        listing, in either dialect's way
 //	keks.go        master keys, leases, and what becomes of a KEK
 //	identity*.go   Realm: users, projects, roles and what they show
@@ -64,6 +65,7 @@ type record struct {
 	versions map[int]*secret.Version
 	stages   map[secret.Stage]secret.Mark
 	metadata map[string]string
+	tags     map[string]string
 	// consumers are in the order of their creation.
 	consumers []secret.Consumer
 }
@@ -126,7 +128,7 @@ func (st *Store) Create(ctx context.Context, s secret.Secret, v *secret.Version,
 	s.Revision = 0
 	r := &record{
 		secret: copied(s), versions: map[int]*secret.Version{},
-		stages: map[secret.Stage]secret.Mark{}, metadata: map[string]string{},
+		stages: map[secret.Stage]secret.Mark{}, metadata: map[string]string{}, tags: map[string]string{},
 	}
 	if v != nil {
 		r.versions[v.Number] = stored(*v)
@@ -210,6 +212,9 @@ func (st *Store) Find(ctx context.Context, h secret.Handle, want secret.Want, no
 	}
 	if want.Metadata {
 		f.Metadata = maps.Clone(r.metadata)
+	}
+	if want.Tags {
+		f.Tags = r.sortedTags()
 	}
 	if want.Consumers {
 		f.Secret.Consumers = r.copiedConsumers()

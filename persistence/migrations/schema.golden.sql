@@ -386,6 +386,17 @@ CREATE TABLE secret_stages (
     CONSTRAINT secret_stages_name CHECK ((name <> ALL (ARRAY['SYSCURRENT'::text, 'SYSPREVIOUS'::text])))
 );
 
+CREATE TABLE secret_tags (
+    project text COLLATE "C" NOT NULL,
+    secret uuid NOT NULL,
+    key text COLLATE "C" NOT NULL,
+    value text COLLATE "C" NOT NULL,
+    CONSTRAINT secret_tags_pkey PRIMARY KEY (project, secret, key),
+    CONSTRAINT secret_tags_secret FOREIGN KEY (project, secret) REFERENCES secrets(project, id) ON DELETE CASCADE,
+    CONSTRAINT secret_tags_key CHECK ((key <> ''::text))
+);
+CREATE INDEX secret_tags_by_key ON public.secret_tags USING btree (project, key, value, secret) WHERE (key > ''::text);
+
 CREATE TABLE secret_versions (
     project text COLLATE "C" NOT NULL,
     secret uuid NOT NULL,

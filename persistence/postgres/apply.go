@@ -14,18 +14,18 @@ import (
 )
 
 // changeShape names one statement of Apply.
-type changeShape struct{ add, put, drop, purge, expires bool }
+type changeShape struct{ add, put, drop, purge, expires, tags bool }
 
 func shapeOf(c secret.Change) changeShape {
-	return changeShape{c.Add != nil, len(c.Put) > 0, len(c.Drop) > 0, len(c.Purge) > 0, c.Expires != nil}
+	return changeShape{c.Add != nil, len(c.Put) > 0, len(c.Drop) > 0, len(c.Purge) > 0, c.Expires != nil, c.Tags != nil}
 }
 
 // applyTexts has the statement of each shape, made once.
 var applyTexts = func() map[changeShape]string {
 	texts := map[changeShape]string{}
-	for bits := range 1 << 5 {
+	for bits := range 1 << 6 {
 		on := func(i int) bool { return bits>>i&1 == 1 }
-		shape := changeShape{on(0), on(1), on(2), on(3), on(4)}
+		shape := changeShape{on(0), on(1), on(2), on(3), on(4), on(5)}
 		texts[shape] = shape.text()
 	}
 	return texts
@@ -87,6 +87,19 @@ func (c changeShape) text() string {
 		expires AS (
 			UPDATE secret_versions v SET expires_at = ` + take(1) + ` FROM s
 			WHERE v.project = $1 AND v.secret = $2 AND v.number = ` + take(1) + `
+		)`
+	}
+	if c.tags {
+		keys, values := take(1), take(1)
+		after += `,
+		tagged AS (
+			INSERT INTO secret_tags (project, secret, key, value)
+			SELECT s.project, s.id, p.key, p.value FROM s, unnest(` + keys + `::text[], ` + values + `::text[]) p (key, value)
+			ON CONFLICT ON CONSTRAINT secret_tags_pkey DO UPDATE SET value = excluded.value
+		),
+		untagged AS (
+			DELETE FROM secret_tags t USING s
+			WHERE t.project = $1 AND t.secret = $2 AND t.key = ANY (` + take(1) + `::text[])
 		)`
 	}
 	return `
@@ -166,11 +179,14 @@ func (db *DB) rest(c secret.Change) []any {
 	if c.Expires != nil {
 		args = append(args, nullable(c.Expires.At), int64(c.Expires.Number))
 	}
+	if c.Tags != nil {
+		args = append(args, tagArguments(*c.Tags)...)
+	}
 	return args
 }
 
 // deleteText deletes a secret, if it fulfils condition, too. Versions, stages,
-// metadata and consumers go with the secret's row, by their foreign keys.
+// metadata, tags and consumers go with the secret's row, by their foreign keys.
 func deleteText(condition string) string {
 	return `
 		WITH s AS (

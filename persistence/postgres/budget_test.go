@@ -56,6 +56,25 @@ func TestRoundTrips(t *testing.T) {
 			s.Revision++
 			return err
 		}},
+		{"Apply of tags", 1, func() error {
+			err := w.db.Apply(ctx, secret.Change{Secret: s, Tags: &secret.TagChange{Put: []secret.Tag{{Key: "a"}}, Drop: []string{"b"}}}, w.event())
+			s.Revision++
+			return err
+		}},
+		{"Find with tags", 1, func() error {
+			_, err := w.db.Find(ctx, secret.Named(w.project, *s.Name), secret.Want{Tags: true}, now)
+			return err
+		}},
+		{"ProjectTags", 1, func() error { _, err := w.db.ProjectTags(ctx, w.project, now); return err }},
+		{"FindTagged", 1, func() error {
+			_, _, err := w.db.FindTagged(ctx, w.project, secret.TagQuery{Limit: 2, Tags: []secret.TagFilter{{Key: "a"}}}, now)
+			return err
+		}},
+		{"FindTagged past the end", 2, func() error {
+			_, _, err := w.db.FindTagged(ctx, w.project, secret.TagQuery{Limit: 2, Offset: 9, Tags: []secret.TagFilter{{Key: "a"}}}, now)
+			return err
+		}},
+		{"count by tag", 1, func() error { _, _, err := w.db.FindTagged(ctx, w.project, secret.TagQuery{}, now); return err }},
 		{"ReplaceMetadata", 1, func() error {
 			return w.db.ReplaceMetadata(ctx, s, map[string]string{"a": "1", "b": "2"}, w.event())
 		}},

@@ -24,6 +24,7 @@
 //	quotas.go      what was set for projects
 //	apply.go       changing and deleting one
 //	metadata.go    its user metadata
+//	tags.go        its tags, and secrets by their tags
 //	acl.go         its ACL, and what is shared with one user
 //	consumers.go   who needs it
 //	list.go        Barbican's lists; page.go how a page is found, name.go how

@@ -49,6 +49,11 @@ func Texts() map[string]string {
 		_, page := containerBuilders("p", q)
 		texts[name], _ = page.Build()
 	}
+	texts["tags of a project"] = projectTagsText
+	for byTags, text := range pageTaggedTexts {
+		texts[fmt.Sprintf("page of tagged %v", byTags)] = text
+		texts[fmt.Sprintf("count of tagged %v", byTags)] = countTaggedTexts[byTags]
+	}
 	for shape, text := range findTexts {
 		texts[fmt.Sprintf("find %+v", shape)] = text
 	}

@@ -38,9 +38,9 @@ const (
 
 // findShape names one statement of Find.
 type findShape struct {
-	handle                        handleKind
-	version                       versionKind
-	versions, metadata, consumers bool
+	handle                              handleKind
+	version                             versionKind
+	versions, metadata, consumers, tags bool
 }
 
 // findTexts has the statement of each shape, made once: the text is what a
@@ -49,8 +49,8 @@ var findTexts = func() map[findShape]string {
 	texts := map[findShape]string{}
 	for h := anywhere; h <= named; h++ {
 		for v := noVersion; v <= previous; v++ {
-			for bits := range 1 << 3 {
-				shape := findShape{h, v, bits&1 != 0, bits&2 != 0, bits&4 != 0}
+			for bits := range 1 << 4 {
+				shape := findShape{h, v, bits&1 != 0, bits&2 != 0, bits&4 != 0, bits&8 != 0}
 				texts[shape] = shape.text()
 			}
 		}
@@ -122,6 +122,10 @@ func (f findShape) text() string {
 		text += `,
 			` + consumersOf
 	}
+	if f.tags {
+		text += `,
+			` + tagsOf
+	}
 	text += from[f.handle]
 	if f.version != noVersion {
 		text += `
@@ -155,7 +159,7 @@ func (db *DB) Find(ctx context.Context, h secret.Handle, want secret.Want, now t
 // findArgs says which statement finds h and with which arguments; ok is false
 // where h cannot name anything.
 func findArgs(h secret.Handle, want secret.Want, now time.Time) (shape findShape, args []any, ok bool) {
-	shape = findShape{versions: want.Versions, metadata: want.Metadata, consumers: want.Consumers}
+	shape = findShape{versions: want.Versions, metadata: want.Metadata, consumers: want.Consumers, tags: want.Tags}
 	switch {
 	case h.ID != "" && !isUUID(string(h.ID)), h.ID == "" && h.Project == "":
 		return shape, nil, false
@@ -204,12 +208,13 @@ func isUUID(text string) bool {
 // findRow is the one row that Find reads.
 type findRow struct {
 	secretRow
-	number, format                        sql.NullInt64
-	contentType, kek, key, group          sql.NullString
-	created, expires                      sql.NullTime
-	wrappedDEK, body, canary              []byte
-	isDefault, usable                     sql.NullBool
-	versions, stages, metadata, consumers []byte
+	number, format               sql.NullInt64
+	contentType, kek, key, group sql.NullString
+	created, expires             sql.NullTime
+	wrappedDEK, body, canary     []byte
+	isDefault, usable            sql.NullBool
+
+	versions, stages, metadata, consumers, tags []byte
 }
 
 func (r *findRow) dest(shape findShape) []any {
@@ -226,6 +231,9 @@ func (r *findRow) dest(shape findShape) []any {
 	}
 	if shape.consumers {
 		dest = append(dest, &r.consumers)
+	}
+	if shape.tags {
+		dest = append(dest, &r.tags)
 	}
 	return dest
 }
@@ -264,6 +272,12 @@ func (r *findRow) take(shape findShape) (secret.Found, error) {
 	if shape.consumers {
 		var err error
 		if f.Secret.Consumers, err = readConsumers(r.consumers); err != nil {
+			return f, err
+		}
+	}
+	if shape.tags {
+		var err error
+		if f.Tags, err = readTags(r.tags); err != nil {
 			return f, err
 		}
 	}

@@ -78,7 +78,7 @@ func (d *doors) AddEvent(project, name string) error {
 func (d *doors) Rows(project string) (map[string]int, error) {
 	n := map[string]int{}
 	for _, table := range []string{
-		"secrets", "secret_directory", "secret_versions", "secret_stages", "secret_metadata", "secret_consumers", "audit_events",
+		"secrets", "secret_directory", "secret_versions", "secret_stages", "secret_metadata", "secret_consumers", "secret_tags", "audit_events",
 	} {
 		var rows int
 		err := d.raw.QueryRowContext(d.t.Context(), `SELECT count(*) FROM `+table+` WHERE project = $1`, project).Scan(&rows)

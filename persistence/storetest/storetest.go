@@ -8,8 +8,8 @@
 //	               dialect's way
 //	writing.go     storing one; changing.go changing and deleting it;
 //	               describing.go its user metadata, sharing.go its ACL,
-//	               using.go its consumers, purging.go what becomes of it when its
-//	               time is over
+//	               using.go its consumers, tagging.go its tags, purging.go what
+//	               becomes of it when its time is over
 //	keying.go      master keys, leases and KEKs; grouping.go in which token group
 //	racing.go      what holds when many do the same at once
 //	identity*.go   RunIdentity, of a realm's store
@@ -56,13 +56,13 @@ type Doors interface {
 	AddEvent(project, name string) error
 	// Rows counts a project's rows by table: secrets, secret_directory,
 	// secret_versions, secret_stages, secret_metadata, secret_consumers,
-	// audit_events. Empty tables may be missing.
+	// secret_tags, audit_events. Empty tables may be missing.
 	Rows(project string) (map[string]int, error)
 }
 
 // Run exercises one implementation. open returns an empty store.
 func Run(t *testing.T, open func(t *testing.T) Store) {
-	for _, suite := range []map[string]func(*bench){finding, writing, changing, describing, sharing, using, purging, listing, naming, keying, racing} {
+	for _, suite := range []map[string]func(*bench){finding, writing, changing, describing, sharing, using, tagging, purging, listing, naming, keying, racing} {
 		for name, test := range suite {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
