@@ -92,6 +92,15 @@ func keysIn(t *testing.T, token softhsm.Token) int {
 	return len(ids)
 }
 
+// whole waits until each group takes work.
+func (in *installation) whole(t *testing.T) {
+	t.Helper()
+	eventually(t, 30*time.Second, "each group takes work", func() bool {
+		_, why := in.ready(t)
+		return strings.Contains(why, `"status":"ok"`)
+	})
+}
+
 func hide(t *testing.T, token softhsm.Token) (back func()) {
 	t.Helper()
 	tokens := filepath.Join(filepath.Dir(token.Conf), "tokens")
@@ -146,6 +155,7 @@ func TestTokenGroups(t *testing.T) {
 	in.command(t, "", "role", "grant", "--config", in.config, "creator", "--user", "u1", "--project", "p2")
 	in.command(t, "", "role", "grant", "--config", in.config, "admin", "--user", "u1", "--project", "p1")
 	in.serve(t)
+	in.whole(t)
 	a, b := in.loginTo(t, "p1"), in.loginTo(t, "p2")
 	stores := in.url["key-manager"] + "/v1/secret-stores/"
 	id := secretStores(t, a, in)
@@ -169,7 +179,7 @@ func TestTokenGroups(t *testing.T) {
 	storedBy(t, b, in)
 	eventually(t, 15*time.Second, "readiness names the group", func() bool {
 		ok, why := in.ready(t)
-		return !ok && strings.Contains(why, `"token group second":"key hardware`) && strings.Contains(why, `"token group default":"ok"`)
+		return ok && strings.Contains(why, `"status":"degraded"`) && strings.Contains(why, `"token group second":"key hardware`) && strings.Contains(why, `"token group default":"ok"`)
 	})
 	metrics := string(a.ask(t, "GET", in.url["admin"]+"/metrics").Body)
 	for group, usable := range map[string]int{"default": 1, "second": 0} {
@@ -179,12 +189,12 @@ func TestTokenGroups(t *testing.T) {
 		}
 	}
 	back()
-	eventually(t, 30*time.Second, "ready again", func() bool { ok, _ := in.ready(t); return ok })
+	in.whole(t)
 	a.must(t, 200, "GET", payload(in, ofA), nil)
 
 	other := in.beside(t)
 	other.serve(t)
-	eventually(t, 30*time.Second, "the other node is ready", func() bool { ok, _ := other.ready(t); return ok })
+	other.whole(t)
 	if again := secretStores(t, a, other); fmt.Sprint(again) != fmt.Sprint(id) {
 		t.Errorf("the nodes call the stores %v and %v", id, again)
 	}

@@ -3,11 +3,10 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"net/http"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/gorilla/mux"
@@ -17,6 +16,7 @@ import (
 // while it works. It honours ctx.
 type Check struct {
 	Name string
+	Kind string // of several of a kind, one that works is enough; empty: no other is like it
 	Ask  func(ctx context.Context) error
 }
 
@@ -25,7 +25,7 @@ type Check struct {
 type API struct {
 	Metrics  http.Handler
 	LogLevel http.Handler // GET and PUT {"level":"debug"}
-	Checks   []Check      // all must pass before the server takes requests
+	Checks   []Check      // decide whether the server takes requests
 	Draining func() bool  // stopping: not ready any more
 	Version  func() any
 }
@@ -59,19 +59,27 @@ func (a *API) live(w http.ResponseWriter, _ *http.Request) {
 
 // status is the answer of all three.
 type status struct {
-	Status string            `json:"status"` // ok, unavailable, draining
+	Status string            `json:"status"` // ok, degraded, unavailable, draining
 	Parts  map[string]string `json:"parts,omitempty"`
+}
+
+// code is what a balancer looks at. A server that does a part of its work stays
+// in: the others probably miss the same part, and then nobody would be left.
+func (s status) code() int {
+	if s.Status == "ok" || s.Status == "degraded" {
+		return http.StatusOK
+	}
+	return http.StatusServiceUnavailable
 }
 
 // ready says whether requests may be sent here.
 func (a *API) ready(w http.ResponseWriter, r *http.Request) {
 	s := a.look(r.Context())
-	code := http.StatusOK
-	if s.Status != "ok" {
-		code = http.StatusServiceUnavailable
+	code := s.code()
+	if code != http.StatusOK {
 		w.Header().Set("Retry-After", "1")
 	}
-	if code == http.StatusOK && !r.URL.Query().Has("verbose") {
+	if s.Status == "ok" && !r.URL.Query().Has("verbose") {
 		s.Parts = nil
 	}
 	answer(w, code, s)
@@ -80,21 +88,26 @@ func (a *API) ready(w http.ResponseWriter, r *http.Request) {
 // health is the same with every part, for people.
 func (a *API) health(w http.ResponseWriter, r *http.Request) {
 	s := a.look(r.Context())
-	code := http.StatusOK
-	if s.Status != "ok" {
-		code = http.StatusServiceUnavailable
-	}
-	answer(w, code, s)
+	answer(w, s.code(), s)
 }
 
 func (a *API) look(ctx context.Context) status {
 	ctx, cancel := context.WithTimeout(ctx, askFor)
 	defer cancel()
 	s := status{Status: "ok", Parts: map[string]string{}}
+	works := map[string]bool{} // by kind: one of it at least
 	for _, c := range a.Checks {
 		s.Parts[c.Name] = "ok"
-		if err := c.Ask(ctx); err != nil {
+		err := c.Ask(ctx)
+		if err != nil {
 			s.Parts[c.Name] = err.Error()
+			s.Status = "degraded"
+		}
+		kind := cmp.Or(c.Kind, c.Name)
+		works[kind] = works[kind] || err == nil
+	}
+	for _, one := range works {
+		if !one {
 			s.Status = "unavailable"
 		}
 	}
@@ -102,18 +115,6 @@ func (a *API) look(ctx context.Context) status {
 		s.Status = "draining"
 	}
 	return s
-}
-
-// Problems lists the parts that do not work, as name: sentence.
-func (a *API) Problems(ctx context.Context) []string {
-	var out []string
-	for name, text := range a.look(ctx).Parts {
-		if text != "ok" {
-			out = append(out, name+": "+strings.TrimSpace(text))
-		}
-	}
-	slices.Sort(out)
-	return out
 }
 
 func answer(w http.ResponseWriter, code int, body any) {

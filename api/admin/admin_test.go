@@ -16,6 +16,10 @@ import (
 func TestHealth(t *testing.T) {
 	ok := admin.Check{Name: "database", Ask: func(context.Context) error { return nil }}
 	bad := admin.Check{Name: "token", Ask: func(context.Context) error { return errors.New("the PIN was rejected") }}
+	gone := admin.Check{Name: "database", Ask: bad.Ask}
+	first := admin.Check{Name: "token group first", Kind: "token", Ask: ok.Ask}
+	second := admin.Check{Name: "token group second", Kind: "token", Ask: bad.Ask}
+	third := admin.Check{Name: "token group third", Kind: "token", Ask: bad.Ask}
 	for _, tc := range []struct {
 		name     string
 		checks   []admin.Check
@@ -30,6 +34,12 @@ func TestHealth(t *testing.T) {
 		{"not ready says why", []admin.Check{ok, bad}, false, "/readyz", 503, "the PIN was rejected"},
 		{"not ready while stopping", []admin.Check{ok}, true, "/readyz", 503, "draining"},
 		{"health lists every part", []admin.Check{ok, bad}, false, "/healthz", 503, `"database":"ok"`},
+		{"one of a kind is enough", []admin.Check{ok, first, second}, false, "/readyz", 200, `"status":"degraded"`},
+		{"whichever it is", []admin.Check{second, first, ok}, false, "/readyz", 200, `"token group second":"the PIN was rejected"`},
+		{"health says the same", []admin.Check{ok, first, second}, false, "/healthz", 200, `"status":"degraded"`},
+		{"none of a kind is not", []admin.Check{ok, second, third}, false, "/readyz", 503, `"status":"unavailable"`},
+		{"another kind does not help", []admin.Check{gone, first, second}, false, "/readyz", 503, `"status":"unavailable"`},
+		{"degraded and stopping", []admin.Check{ok, first, second}, true, "/readyz", 503, "draining"},
 		{"no such path", nil, false, "/x", 404, "no such path"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

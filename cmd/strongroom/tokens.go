@@ -101,9 +101,8 @@ func (p *parts) observeTokens(group string, breakers *prometheus.CounterVec) hsm
 	}
 }
 
-// tokenChecks are the parts of readiness that ask for tokens. While one group
-// does not take work the node is not ready: whose keys are elsewhere notices
-// nothing, but somebody has to look.
+// tokenChecks are the parts of readiness that ask for tokens. One group that
+// takes work is enough: whose keys are in it should find a node.
 func (p *parts) tokenChecks() []admin.Check {
 	var checks []admin.Check
 	for _, g := range p.tokens {
@@ -111,7 +110,7 @@ func (p *parts) tokenChecks() []admin.Check {
 		if len(p.tokens) > 1 {
 			name += " group " + g.name
 		}
-		checks = append(checks, admin.Check{Name: name, Ask: func(context.Context) error { return g.token.Ready() }})
+		checks = append(checks, admin.Check{Name: name, Kind: "token", Ask: func(context.Context) error { return g.token.Ready() }})
 	}
 	return checks
 }
