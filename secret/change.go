@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/strongroom-kms/strongroom/audit"
+	"github.com/strongroom-kms/strongroom/event"
 	"github.com/strongroom-kms/strongroom/kek/envelope"
 	"github.com/strongroom-kms/strongroom/policy"
 )
@@ -99,7 +100,7 @@ func (f Found) adding(v Version, want []Stage, now time.Time) (Change, error) {
 		return Change{}, ErrManyStages
 	}
 	c := f.moved(pos, now)
-	c.Add = &v
+	c.Add, c.Tell = &v, event.VersionCreated
 	c.Secret.Latest, c.Secret.LatestAt = v.Number, v.CreatedAt
 	c.Secret.Key = v.Key
 	if c.Secret.Current.Version == v.Number {
@@ -296,7 +297,10 @@ func (l *Located) Delete(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return l.s.deps.Store.Delete(ctx, l.found.Secret, ev)
+	_, err = retry(ctx, l, func() (struct{}, error) {
+		return struct{}{}, l.s.deps.Store.Delete(ctx, l.found.Secret, ev)
+	})
+	return err
 }
 
 // retry runs change until no other change comes first. After a race it reads

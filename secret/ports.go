@@ -6,6 +6,7 @@ import (
 
 	"github.com/strongroom-kms/strongroom/audit"
 	"github.com/strongroom-kms/strongroom/auth"
+	"github.com/strongroom-kms/strongroom/event"
 	"github.com/strongroom-kms/strongroom/kek/envelope"
 	"github.com/strongroom-kms/strongroom/sensitive"
 )
@@ -13,6 +14,10 @@ import (
 // Store keeps secrets. A write and its audit event become durable together or
 // not at all. Every method is one round trip to a database, lists two. Package
 // persistence/storetest says precisely what a Store does.
+//
+// Who is subscribed to a secret's event hears of a first version, of a Change
+// that says so, and of each way in which a secret goes: the notification becomes
+// durable with the change, and has the audit event's identifier.
 type Store interface {
 	// Create stores s, and its first version where v is not nil. A Huawei name
 	// that another Huawei secret of the project has is ErrNameTaken, or a
@@ -34,7 +39,8 @@ type Store interface {
 	Apply(ctx context.Context, c Change, ev audit.Event) error
 
 	// Delete removes a secret with all its versions, stages, metadata and
-	// consumers at once, whatever its revision; ErrNotFound where it is gone.
+	// consumers at once, whatever its revision; ErrNotFound where it is gone, and
+	// ErrStale where it got a subscription, or lost it, since it was read.
 	Delete(ctx context.Context, s Secret, ev audit.Event) error
 	// DeleteUnused is Delete of a secret that has no consumer, else ErrInUse,
 	// and that still has the revision, else ErrStale.
@@ -117,6 +123,7 @@ type Change struct {
 	Purge   []int          // versions that go
 	Expires *VersionExpiry // a version's new expiry
 	Tags    *TagChange     // of its tags; not empty
+	Tell    event.Type     // what subscribers hear of it; empty: nothing
 }
 
 // VersionExpiry is the new expiry of one version; nil clears it.

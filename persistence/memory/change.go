@@ -65,7 +65,10 @@ func mutable(s, to secret.Secret) secret.Secret {
 
 // Delete implements secret.Store.
 func (st *Store) Delete(ctx context.Context, s secret.Secret, ev audit.Event) error {
-	return st.onSecret(ctx, s, ev, func(*record) error {
+	return st.onSecret(ctx, s, ev, func(r *record) error {
+		if (r.secret.Event == "") != (s.Event == "") {
+			return secret.ErrStale
+		}
 		st.remove(s)
 		return nil
 	})

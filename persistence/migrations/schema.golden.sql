@@ -375,6 +375,36 @@ CREATE TABLE secret_metadata (
     CONSTRAINT secret_metadata_secret FOREIGN KEY (project, secret) REFERENCES secrets(project, id) ON DELETE CASCADE
 );
 
+CREATE TABLE secret_notifications (
+    project text COLLATE "C" NOT NULL,
+    id uuid NOT NULL,
+    at timestamp with time zone NOT NULL,
+    event text COLLATE "C" NOT NULL,
+    type text COLLATE "C" NOT NULL,
+    target_id text COLLATE "C" NOT NULL,
+    target_name text NOT NULL,
+    secret uuid NOT NULL,
+    secret_name text COLLATE "C" NOT NULL,
+    secret_kind text NOT NULL,
+    secret_created_at timestamp with time zone NOT NULL,
+    secret_updated_at timestamp with time zone NOT NULL,
+    version integer,
+    version_expires_at timestamp with time zone,
+    status text COLLATE "C" DEFAULT 'PENDING'::text NOT NULL,
+    attempts integer DEFAULT 0 NOT NULL,
+    due_at timestamp with time zone,
+    CONSTRAINT secret_notifications_pkey PRIMARY KEY (project, id),
+    CONSTRAINT secret_notifications_due CHECK (
+CASE status
+    WHEN 'PENDING'::text THEN (due_at IS NOT NULL)
+    WHEN 'SUCCESS'::text THEN (due_at IS NULL)
+    ELSE true
+END),
+    CONSTRAINT secret_notifications_status CHECK ((status = ANY (ARRAY['PENDING'::text, 'SUCCESS'::text, 'FAIL'::text, 'INVALID'::text])))
+);
+CREATE INDEX secret_notifications_by_age ON public.secret_notifications USING btree (at);
+CREATE INDEX secret_notifications_due_first ON public.secret_notifications USING btree (due_at) WHERE (due_at IS NOT NULL);
+
 CREATE TABLE secret_stages (
     project text COLLATE "C" NOT NULL,
     secret uuid NOT NULL,
@@ -407,11 +437,13 @@ CREATE TABLE secret_versions (
     content_type text NOT NULL,
     created_at timestamp with time zone NOT NULL,
     expires_at timestamp with time zone,
+    expiry_told timestamp with time zone,
     CONSTRAINT secret_versions_pkey PRIMARY KEY (project, secret, number),
     CONSTRAINT secret_versions_kek FOREIGN KEY (project, kek) REFERENCES keks(project, id),
     CONSTRAINT secret_versions_secret FOREIGN KEY (project, secret) REFERENCES secrets(project, id) ON DELETE CASCADE,
     CONSTRAINT secret_versions_number CHECK ((number >= 1))
 );
+CREATE INDEX secret_versions_by_expiry ON public.secret_versions USING btree (expires_at) WHERE ((expires_at IS NOT NULL) AND (expiry_told IS DISTINCT FROM expires_at));
 CREATE INDEX secret_versions_by_kek ON public.secret_versions USING btree (project, kek);
 
 CREATE TABLE secrets (
@@ -547,6 +579,23 @@ BEGIN
 END
 $function$;
 
+CREATE OR REPLACE FUNCTION public.secret_event_room(project_ text, limit_ bigint)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    have bigint;
+BEGIN
+    IF limit_ < 0 THEN
+        RETURN true;
+    END IF;
+    INSERT INTO quota_turns (project, resource) VALUES (project_, 'events') ON CONFLICT DO NOTHING;
+    PERFORM FROM quota_turns t WHERE t.project = project_ AND t.resource = 'events' FOR UPDATE;
+    SELECT count(*) INTO have FROM secret_events e WHERE e.project = project_;
+    RETURN have < limit_;
+END
+$function$;
+
 CREATE OR REPLACE FUNCTION public.untally()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -593,6 +642,23 @@ BEGIN
         SELECT count(*) INTO have FROM (
             SELECT FROM container_consumers c WHERE c.registrar = project_ LIMIT limit_) living;
     END CASE;
+    RETURN have < limit_;
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION public.secret_event_room(project_ text, limit_ bigint)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    have bigint;
+BEGIN
+    IF limit_ < 0 THEN
+        RETURN true;
+    END IF;
+    INSERT INTO quota_turns (project, resource) VALUES (project_, 'events') ON CONFLICT DO NOTHING;
+    PERFORM FROM quota_turns t WHERE t.project = project_ AND t.resource = 'events' FOR UPDATE;
+    SELECT count(*) INTO have FROM secret_events e WHERE e.project = project_;
     RETURN have < limit_;
 END
 $function$;

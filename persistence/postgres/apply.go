@@ -9,23 +9,28 @@ import (
 	"github.com/lib/pq"
 
 	"github.com/strongroom-kms/strongroom/audit"
+	"github.com/strongroom-kms/strongroom/event"
 	"github.com/strongroom-kms/strongroom/kek/envelope"
 	"github.com/strongroom-kms/strongroom/secret"
 )
 
 // changeShape names one statement of Apply.
-type changeShape struct{ add, put, drop, purge, expires, tags bool }
+type changeShape struct{ add, put, drop, purge, expires, tags, tell bool }
 
 func shapeOf(c secret.Change) changeShape {
-	return changeShape{c.Add != nil, len(c.Put) > 0, len(c.Drop) > 0, len(c.Purge) > 0, c.Expires != nil, c.Tags != nil}
+	return changeShape{c.Add != nil, len(c.Put) > 0, len(c.Drop) > 0, len(c.Purge) > 0, c.Expires != nil, c.Tags != nil, tells(c)}
 }
+
+// tells reports whether somebody is to hear of the change. The revision that it
+// compares says that the subscription is still what it was.
+func tells(c secret.Change) bool { return c.Tell != "" && c.Secret.Event != "" }
 
 // applyTexts has the statement of each shape, made once.
 var applyTexts = func() map[changeShape]string {
 	texts := map[changeShape]string{}
-	for bits := range 1 << 6 {
+	for bits := range 1 << 7 {
 		on := func(i int) bool { return bits>>i&1 == 1 }
-		shape := changeShape{on(0), on(1), on(2), on(3), on(4), on(5)}
+		shape := changeShape{on(0), on(1), on(2), on(3), on(4), on(5), on(6)}
 		texts[shape] = shape.text()
 	}
 	return texts
@@ -102,12 +107,18 @@ func (c changeShape) text() string {
 			WHERE t.project = $1 AND t.secret = $2 AND t.key = ANY (` + take(1) + `::text[])
 		)`
 	}
+	var returning string
+	if c.tell {
+		returning = told
+		f := firing{id: "$5", at: "$4", kind: take(1) + "::text", version: take(1) + "::int", until: take(1) + "::timestamptz"}
+		after += notice("s", f)
+	}
 	return `
 		WITH ` + before + `
 		s AS (
 			UPDATE secrets s SET revision = revision + 1, ` + assignments(changing, changingFrom) + `
 			WHERE s.project = $1 AND s.id = $2 AND s.revision = $3 AND ` + alive("s", "$4") + guard + `
-			RETURNING s.project, s.id
+			RETURNING s.project, s.id` + returning + `
 		)` + after + `,
 		event AS (
 			INSERT INTO audit_events (project, id, at, event)
@@ -182,21 +193,38 @@ func (db *DB) rest(c secret.Change) []any {
 	if c.Tags != nil {
 		args = append(args, tagArguments(*c.Tags)...)
 	}
+	if tells(c) {
+		args = append(args, toldOf(c)...)
+	}
 	return args
+}
+
+// toldOf says which version a change is told of: the new one, else the one that
+// is current now.
+func toldOf(c secret.Change) []any {
+	if c.Add != nil {
+		return []any{string(c.Tell), int64(c.Add.Number), nullable(c.Add.ExpiresAt)}
+	}
+	return []any{string(c.Tell), int64(c.Secret.Current.Version), nil}
 }
 
 // deleteText deletes a secret, if it fulfils condition, too. Versions, stages,
 // metadata, tags and consumers go with the secret's row, by their foreign keys.
-func deleteText(condition string) string {
+func deleteText(condition string, tell bool) string {
+	var returning, notices string
+	if tell {
+		returning = told
+		notices = notice("s", firing{id: "$4", at: "$3", kind: "'" + string(event.Deleted) + "'", version: "NULL::int", until: "NULL::timestamptz"})
+	}
 	return `
 		WITH s AS (
 			DELETE FROM secrets s
 			WHERE s.project = $1 AND s.id = $2 AND ` + alive("s", "$3") + condition + `
-			RETURNING s.project, s.id
+			RETURNING s.project, s.id` + returning + `
 		),
 		directory AS (
 			DELETE FROM secret_directory d USING s WHERE d.id = s.id
-		),
+		)` + notices + `,
 		event AS (
 			INSERT INTO audit_events (project, id, at, event)
 			SELECT project, $4, $3, $5 FROM s
@@ -206,12 +234,25 @@ func deleteText(condition string) string {
 
 const unused = ` NOT EXISTS (SELECT FROM secret_consumers c WHERE c.project = $1 AND c.secret = $2)`
 
-var (
-	deleteAnyText    = deleteText("")
-	deleteUnusedText = deleteText(` AND s.revision = $6 AND`+unused) + `,
+const stillThere = `EXISTS (SELECT FROM secrets s WHERE s.project = $1 AND s.id = $2 AND `
+
+// The statements of Delete and DeleteUnused, by whether the secret has a
+// subscription.
+var deleteAnyTexts, deleteUnusedTexts = func() (deleteAny, deleteUnused map[bool]string) {
+	deleteAny, deleteUnused = map[bool]string{}, map[bool]string{}
+	for _, tell := range []bool{false, true} {
+		subscribed := ` AND s.event IS NULL`
+		if tell {
+			subscribed = ` AND coalesce(s.event, '') <> ''`
+		}
+		deleteAny[tell] = deleteText(subscribed, tell) + `,
+			NOT EXISTS (SELECT FROM s) AND ` + stillThere + alive("s", "$3") + `)`
+		deleteUnused[tell] = deleteText(` AND s.revision = $6 AND`+unused, tell) + `,
 			` + unused + `,
-			EXISTS (SELECT FROM secrets s WHERE s.project = $1 AND s.id = $2 AND ` + alive("s", "$3") + `)`
-)
+			` + stillThere + alive("s", "$3") + `)`
+	}
+	return deleteAny, deleteUnused
+}()
 
 // Delete implements secret.Store.
 func (db *DB) Delete(ctx context.Context, s secret.Secret, ev audit.Event) error {
@@ -219,13 +260,15 @@ func (db *DB) Delete(ctx context.Context, s secret.Secret, ev audit.Event) error
 	if err != nil {
 		return fmt.Errorf("encode event: %w", err)
 	}
-	var gone bool
-	err = db.row(ctx, "secret_delete", deleteAnyText,
-		string(s.Project), string(s.ID), ev.At, ev.ID, string(record)).Scan(&gone)
-	if err != nil {
+	var gone, stays bool
+	err = db.row(ctx, "secret_delete", deleteAnyTexts[s.Event != ""],
+		string(s.Project), string(s.ID), ev.At, ev.ID, string(record)).Scan(&gone, &stays)
+	switch {
+	case err != nil:
 		return fmt.Errorf("delete secret: %w", err)
-	}
-	if !gone {
+	case stays:
+		return secret.ErrStale
+	case !gone:
 		return secret.ErrNotFound
 	}
 	db.tallies.sample("secrets", s.Project, string(s.ID))
@@ -239,7 +282,7 @@ func (db *DB) DeleteUnused(ctx context.Context, s secret.Secret, ev audit.Event)
 		return fmt.Errorf("encode event: %w", err)
 	}
 	var gone, unused, found bool
-	err = db.row(ctx, "secret_delete_unused", deleteUnusedText,
+	err = db.row(ctx, "secret_delete_unused", deleteUnusedTexts[s.Event != ""],
 		string(s.Project), string(s.ID), ev.At, ev.ID, string(record), s.Revision).Scan(&gone, &unused, &found)
 	switch {
 	case err != nil:

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/strongroom-kms/strongroom/audit"
+	"github.com/strongroom-kms/strongroom/event"
 	"github.com/strongroom-kms/strongroom/kek/envelope"
 	"github.com/strongroom-kms/strongroom/policy"
 	"github.com/strongroom-kms/strongroom/quota"
@@ -62,7 +63,8 @@ func versionValues(v secret.Version) []any {
 	}
 }
 
-// createText stores a secret and createSealedText one with its first version.
+// createText stores a secret, createSealedText one with its first version, and
+// createToldText one whose first version somebody is to hear of.
 var (
 	createText = `
 		WITH ` + createRoom + `,
@@ -71,19 +73,10 @@ var (
 			SELECT ` + params(1, secretValues) + ` FROM room WHERE room.free
 			RETURNING project, id
 		),` + createRest
-	createSealedText = `
-		WITH kek AS (` + heldKEK("$1", params(versionFrom+1, 1), params(versionFrom+columns(versionColumns), 1)) + `),` + createRoom + `,
-		s AS (
-			INSERT INTO secrets (` + fixed + `, ` + changing + `)
-			SELECT ` + params(1, secretValues) + ` FROM kek, room WHERE room.free
-			RETURNING project, id
-		),
-		v AS (
-			INSERT INTO secret_versions (project, secret, ` + versionColumns + `)
-			SELECT project, id, ` + params(versionFrom, columns(versionColumns)) + ` FROM s
-		),` + createRest
-	createRoom = room(countedSecrets, "$1", params(limitAt, 1), params(eventFrom+1, 1))
-	createRest = `
+	createSealedText = createWithVersion(false)
+	createToldText   = createWithVersion(true)
+	createRoom       = room(countedSecrets, "$1", params(limitAt, 1), params(eventFrom+1, 1))
+	createRest       = `
 		directory AS (
 			INSERT INTO secret_directory (id, project)
 			SELECT id, project FROM s
@@ -95,6 +88,28 @@ var (
 		SELECT EXISTS (SELECT FROM s), (SELECT free FROM room)`
 )
 
+func createWithVersion(tell bool) string {
+	var returning, notices string
+	if tell {
+		returning = told
+		notices = notice("s", firing{
+			id: params(eventFrom, 1), at: params(eventFrom+1, 1), kind: "'" + string(event.VersionCreated) + "'",
+			version: params(versionFrom, 1), until: params(versionFrom+columns(versionColumns)-1, 1),
+		})
+	}
+	return `
+		WITH kek AS (` + heldKEK("$1", params(versionFrom+1, 1), params(versionFrom+columns(versionColumns), 1)) + `),` + createRoom + `,
+		s AS (
+			INSERT INTO secrets AS s (` + fixed + `, ` + changing + `)
+			SELECT ` + params(1, secretValues) + ` FROM kek, room WHERE room.free
+			RETURNING project, id` + returning + `
+		),
+		v AS (
+			INSERT INTO secret_versions (project, secret, ` + versionColumns + `)
+			SELECT project, id, ` + params(versionFrom, columns(versionColumns)) + ` FROM s
+		)` + notices + `,` + createRest
+}
+
 // Create implements secret.Store. One statement is one round trip and one
 // transaction.
 func (db *DB) Create(ctx context.Context, s secret.Secret, v *secret.Version, ev audit.Event) error {
@@ -105,7 +120,10 @@ func (db *DB) Create(ctx context.Context, s secret.Secret, v *secret.Version, ev
 	args := append(append(fixedValues(s), changed(s)...), ev.ID, ev.At, string(record), db.limit(countedSecrets))
 	text := createText
 	if v != nil {
-		text, args = createSealedText, append(append(args, versionValues(*v)...), db.otherwise(v.Sealed))
+		if text = createSealedText; s.Event != "" {
+			text = createToldText
+		}
+		args = append(append(args, versionValues(*v)...), db.otherwise(v.Sealed))
 	}
 	var created, free bool
 	err = db.row(ctx, "secret_create", text, args...).Scan(&created, &free)

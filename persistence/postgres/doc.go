@@ -23,6 +23,8 @@
 //	room.go        whether a project's quota leaves room for one more
 //	quotas.go      what was set for projects
 //	apply.go       changing and deleting one
+//	notices.go     telling subscribers of it, in the same statement
+//	events.go      what they subscribe to; notifications.go what they are told
 //	metadata.go    its user metadata
 //	tags.go        its tags, and secrets by their tags
 //	acl.go         its ACL, and what is shared with one user

@@ -62,7 +62,12 @@ func Texts() map[string]string {
 	}
 	for name, text := range map[string]string{
 		"register": registerText, "unregister": unregisterText, "consumers": consumersPageText, "consumers of a page": listConsumersText,
-		"delete": deleteAnyText, "delete unused": deleteUnusedText,
+		"delete": deleteAnyTexts[false], "delete and tell": deleteAnyTexts[true],
+		"delete unused": deleteUnusedTexts[false], "delete unused and tell": deleteUnusedTexts[true],
+		"create told": createToldText, "create event": createEventText, "find event": findEventText,
+		"list events": listEventsText, "update event": updateEventText, "delete event": deleteEventText,
+		"list notifications": listNotificationsText, "claim notifications": claimNotificationsText, "conclude": concludeText,
+		"fire expired": fireExpiredText, "purge notifications": purgeNotificationsText, "fire": fireText,
 	} {
 		texts[name] = text
 	}

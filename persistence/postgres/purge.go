@@ -8,6 +8,7 @@ import (
 	"github.com/lib/pq"
 
 	"github.com/strongroom-kms/strongroom/auth"
+	"github.com/strongroom-kms/strongroom/event"
 	"github.com/strongroom-kms/strongroom/secret"
 )
 
@@ -51,7 +52,7 @@ var purgeText = `
 		) h
 	),
 	s AS (
-		DELETE FROM secrets s WHERE s.ctid = ANY (ARRAY(SELECT place FROM held)) RETURNING s.id
+		DELETE FROM secrets s WHERE s.ctid = ANY (ARRAY(SELECT place FROM held)) RETURNING s.project, s.id` + told + `
 	),
 	directory AS (
 		DELETE FROM secret_directory d WHERE d.id = ANY (ARRAY(SELECT id FROM s))
@@ -60,7 +61,9 @@ var purgeText = `
 		INSERT INTO audit_events (project, id, at, event)
 		SELECT $1, w.event, $4, w.record
 		FROM unnest($2::uuid[], $5::uuid[], $6::text[]) w (id, event, record) JOIN s ON s.id = w.id
-	)
+	)` + notice(`unnest($2::uuid[], $5::uuid[]) w (id, event) JOIN s ON s.id = w.id`, firing{
+	id: "w.event", at: "$4", kind: "'" + string(event.Deleted) + "'", version: "NULL::int", until: "NULL::timestamptz",
+}) + `
 	SELECT count(*) FROM s`
 
 // Purge implements secret.Store. Versions, stages, metadata and consumers go

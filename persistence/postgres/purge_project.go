@@ -38,9 +38,14 @@ var purgeProjectText = func() string {
 		}
 		counts = append(counts, `(SELECT count(*) FROM `+p.table+`_gone)`)
 	}
-	for _, settings := range []string{"project_quotas", "preferred_token_groups", "secret_events"} {
+	for _, settings := range []string{"project_quotas", "preferred_token_groups", "secret_notifications"} {
 		with = append(with, settings+`_gone AS (DELETE FROM `+settings+` WHERE project = $1)`)
 	}
+	// Those that secrets of a later round are subscribed to go with that round.
+	with = append(with, `events_gone AS (
+			DELETE FROM secret_events e WHERE e.project = $1 AND NOT EXISTS (
+				SELECT FROM secrets s WHERE s.project = $1 AND s.event = e.name AND s.id NOT IN (SELECT id FROM secrets_gone))
+		)`)
 	with = append(with, `event AS (
 			INSERT INTO audit_events (project, id, at, event) VALUES ($1, $3, $4, $5)
 		)`)

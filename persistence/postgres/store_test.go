@@ -72,7 +72,7 @@ func (d *doors) SetPreferred(project, group string) error {
 func (d *doors) AddEvent(project, name string) error {
 	return d.exec(`
 		INSERT INTO secret_events (project, name, id, types, state, target_type, target_id, target_name, created_at, updated_at)
-		VALUES ($1, $2, gen_random_uuid(), '{SECRET_ROTATED}', 'ENABLED', 'SMN', 'urn', 'topic', now(), now())`, project, name)
+		VALUES ($1, $2, gen_random_uuid(), '{SECRET_VERSION_CREATED,SECRET_ROTATED,SECRET_DELETED}', 'ENABLED', 'SMN', 'urn', 'topic', now(), now())`, project, name)
 }
 
 func (d *doors) Rows(project string) (map[string]int, error) {
