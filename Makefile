@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help deps build run test quick fmt vet lint generate generate-check bench conformance fuzz
+.PHONY: help deps build run test quick fmt vet lint generate generate-check bench conformance fuzz soak
 .NOTPARALLEL: # deps come before what needs them, whatever -j says
 
 # make deps puts a Go there where the machine has none or too old a one. sudo
@@ -62,6 +62,11 @@ conformance: deps build ## Other people's clients and suites, unmodified, agains
 	@deploy/deps.sh conformance
 	CGO_ENABLED=0 go build -trimpath -o bin/tempest ./conformance/tempest
 	conformance/run.sh
+
+# Both tests count what they do and end by themselves; the limit is for a
+# machine that stands still.
+soak: deps build ## A million random steps against a model, two nodes under a checker; half an hour
+	$(FULL) SOAK=1 CGO_ENABLED=1 go test -count=1 -v -timeout 3h ./soak
 
 # Targets are found, not listed, so that a new one is not forgotten.
 fuzz: ## FUZZTIME (one minute) per fuzz target

@@ -17,12 +17,10 @@ func (l *Located) Consumers(ctx context.Context, limit, offset int) ([]Consumer,
 
 // Consumer returns one of them by its UUID.
 func (l *Located) Consumer(ctx context.Context, id string) (Consumer, error) {
-	ev, err := l.admit(ctx, policy.ContainerConsumerList)
-	if err != nil {
+	if _, err := l.admit(ctx, policy.ContainerConsumerList); err != nil {
 		return Consumer{}, err
 	}
-	c, err := l.s.deps.Store.FindContainerConsumer(ctx, l.found, id)
-	return c, l.s.deps.Gate.Done(ctx, ev, err)
+	return l.s.deps.Store.FindContainerConsumer(ctx, l.found, id)
 }
 
 // Register puts a party on the list of consumers, once, and returns the
@@ -35,7 +33,7 @@ func (l *Located) Register(ctx context.Context, p Party) (Container, error) {
 	c, err := l.s.deps.Store.AddContainerConsumer(ctx, l.found, Consumer{
 		Party: p, ID: l.s.deps.NewID(), Registrar: l.who.Project, CreatedAt: ev.At, UpdatedAt: ev.At,
 	}, ev)
-	return c, l.s.deps.Gate.Done(ctx, ev, err)
+	return c, l.s.done(ctx, ev, err)
 }
 
 // Unregister takes a party off the list, and returns the container without it.
@@ -46,5 +44,5 @@ func (l *Located) Unregister(ctx context.Context, p Party) (Container, error) {
 		return Container{}, err
 	}
 	c, err := l.s.deps.Store.RemoveContainerConsumer(ctx, l.found, p, l.who.Project, ev)
-	return c, l.s.deps.Gate.Done(ctx, ev, err)
+	return c, l.s.done(ctx, ev, err)
 }
