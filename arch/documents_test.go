@@ -7,6 +7,7 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -87,6 +88,24 @@ func TestDecisionsAreListed(t *testing.T) {
 	for _, name := range committed(t) {
 		if ok, _ := path.Match("docs/adr/[0-9]*.md", name); ok && !strings.Contains(index, "]("+path.Base(name)+")") {
 			t.Errorf("docs/adr/README.md does not list %s", name)
+		}
+	}
+}
+
+// Each known defect of upstream's Barbican is decided in a row of its own.
+func TestUpstreamsDefectsAreDecided(t *testing.T) {
+	t.Parallel()
+	rows := map[string]int{}
+	for line := range strings.Lines(read(t, "docs/dialects.md")) {
+		if strings.HasPrefix(line, "|") {
+			for _, name := range regexp.MustCompile(`\bD[0-9]+\b`).FindAllString(line, -1) {
+				rows[name]++
+			}
+		}
+	}
+	for i := 1; i <= 30; i++ {
+		if name := "D" + strconv.Itoa(i); rows[name] == 0 {
+			t.Errorf("docs/dialects.md does not say what becomes of %s", name)
 		}
 	}
 }

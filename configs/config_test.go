@@ -265,6 +265,8 @@ func TestOneMistakeIsNamed(t *testing.T) {
 			`hsm.groups[0].format: is one of auto, A256GCM, A256CBC-HS256`},
 		{"no-auth for everybody", minimal + `barbican: { no_auth: true }`,
 			`barbican.no_auth: listener "key-manager" is not on loopback: everybody there would be any project`},
+		{"half a secret", minimal + `barbican: { quotas: { secrets: 1.5 } }`, `barbican.quotas.secrets: must be a whole number`},
+		{"half a connection", minimal + `csms: { max_body: 2.5 }`, `csms.max_body: must be a whole number`},
 		{"a version in an endpoint", minimal + `identity: { endpoints: { csms: "http://c/v1" } }`,
 			`identity.endpoints.csms: ends in a version, which clients add themselves`},
 		{"a mode nobody knows", minimal + `identity: { mode: ldap }`, `identity.mode: is one of builtin, keystone`},

@@ -120,8 +120,15 @@ func secretFile(name string) (sensitive.Bytes, error) {
 	if info.Mode()&0o007 != 0 {
 		return sensitive.Bytes{}, fmt.Errorf("%s is open to everybody: chmod o= it", name)
 	}
-	b, err := os.ReadFile(name)
-	return oneLine(b), err
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return sensitive.Bytes{}, err
+	}
+	b := oneLine(text)
+	if b.Len() == 0 {
+		return sensitive.Bytes{}, fmt.Errorf("%s is empty", name)
+	}
+	return b, nil
 }
 
 func oneLine(b []byte) sensitive.Bytes {

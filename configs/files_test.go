@@ -56,6 +56,8 @@ func TestDatabaseURLComesFromWhereItIs(t *testing.T) {
 func TestKeystonePasswordComesFromWhereItIs(t *testing.T) {
 	dir, credentials := t.TempDir(), t.TempDir()
 	file, open := filepath.Join(dir, "password"), filepath.Join(dir, "open")
+	empty := filepath.Join(dir, "empty")
+	put(t, empty, "\n", 0o600)
 	put(t, file, "from the file\n", 0o600)
 	put(t, open, "open\n", 0o644)
 	put(t, filepath.Join(credentials, "keystone-password"), "from the credential\n", 0o400)
@@ -64,6 +66,7 @@ func TestKeystonePasswordComesFromWhereItIs(t *testing.T) {
 		{dir, file, "from the file", ""},
 		{"", file, "from the file", ""},
 		{"", open, "", "open to everybody"},
+		{"", empty, "", "is empty"},
 		{"", "", "", "nobody has the password"},
 	} {
 		t.Setenv("CREDENTIALS_DIRECTORY", tc.credentials)

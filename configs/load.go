@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"reflect"
 	"slices"
@@ -152,6 +153,7 @@ func decode(k *koanf.Koanf) (Config, []problem) {
 		MatchName:        func(key, field string) bool { return key == field },
 		DecodeHook: mapstructure.ComposeDecodeHookFunc(
 			durations,
+			integers,
 			mapstructure.TextUnmarshallerHookFunc(),
 			mapstructure.StringToSliceHookFunc(","),
 		),
@@ -191,6 +193,14 @@ func (h *HSM) fillIn() {
 	}
 }
 
+// integers refuses what the decoder would cut off.
+func integers(_, to reflect.Type, value any) (any, error) {
+	if n, ok := value.(float64); ok && to.Kind() != reflect.Float64 && n != math.Trunc(n) {
+		return nil, errFraction
+	}
+	return value, nil
+}
+
 // durations wants a unit: a bare 2 would be two nanoseconds.
 func durations(_, to reflect.Type, value any) (any, error) {
 	if to != reflect.TypeFor[time.Duration]() {
@@ -207,7 +217,10 @@ func durations(_, to reflect.Type, value any) (any, error) {
 	return d, nil
 }
 
-var errDuration = errors.New("a duration needs a unit, as in 500ms, 2s or 15m")
+var (
+	errDuration = errors.New("a duration needs a unit, as in 500ms, 2s or 15m")
+	errFraction = errors.New("must be a whole number")
+)
 
 // fillIn sets what a listener leaves out. Slow clients are the reason for
 // every one of these limits.

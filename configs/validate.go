@@ -52,13 +52,13 @@ func joined(found []problem) error {
 
 func (c Config) problems() []problem {
 	var k checker
-	k.listeners(c.Listeners)
+	k.listeners(c.Listeners, c.Dev)
 	k.database(c.Database, c.Dev)
 	k.hsm(c.HSM, c.Dev)
 	k.barbican(c)
 	k.csms(c.CSMS)
 	k.identity(c.Identity)
-	k.keystone(c.Identity)
+	k.keystone(c.Identity, c.Dev)
 	k.check(c.Audit.Journal != "", "audit.journal", "names no file")
 	k.check(c.Audit.JournalMax == 0 || c.Audit.JournalMax >= 1<<20, "audit.journal_max", "is 0 (no limit) or at least 1MiB")
 	k.positive(c.Jobs.PurgeEvery, "jobs.purge_every")
@@ -70,7 +70,7 @@ func (c Config) problems() []problem {
 	return k.found
 }
 
-func (k *checker) listeners(all []Listener) {
+func (k *checker) listeners(all []Listener, dev bool) {
 	k.check(len(all) > 0, "listeners", "there is none")
 	names, addresses := map[string]bool{}, map[string]bool{}
 	for i, l := range all {
@@ -87,12 +87,12 @@ func (k *checker) listeners(all []Listener) {
 		k.check(err == nil, at+".address", "is host:port, or :port for all addresses")
 		k.check((l.TLS.CertFile == "") == (l.TLS.KeyFile == ""), at+".tls", "cert_file and key_file come together")
 		k.check(l.TLS.ClientCAFile == "" || l.TLS.Enabled(), at+".tls.client_ca_file", "needs cert_file and key_file")
-		k.dialects(l, at)
+		k.dialects(l, at, dev)
 	}
 }
 
 // dialects refuses what cannot or should not answer on one listener.
-func (k *checker) dialects(l Listener, at string) {
+func (k *checker) dialects(l Listener, at string, dev bool) {
 	at += ".dialects"
 	k.check(len(l.Dialects) > 0, at, "listener %q serves nothing", l.Name)
 	for i, d := range l.Dialects {
@@ -105,7 +105,7 @@ func (k *checker) dialects(l Listener, at string) {
 		return
 	}
 	k.check(len(l.Dialects) == 1, at, "admin shares listener %q with %s: it is for operators alone", l.Name, otherThan(DialectAdmin, l.Dialects))
-	k.check(loopback(l.Address) || l.TLS.ClientCAFile != "", strings.TrimSuffix(at, ".dialects")+".tls.client_ca_file",
+	k.check(dev || loopback(l.Address) || l.TLS.ClientCAFile != "", strings.TrimSuffix(at, ".dialects")+".tls.client_ca_file",
 		"admin listener %q is not on loopback, so its callers must show a certificate", l.Name)
 }
 
@@ -223,7 +223,7 @@ func (k *checker) barbican(c Config) {
 	k.check(b.MaxPage > 0, "barbican.max_page", "must be at least 1")
 	k.check(b.DefaultPage > 0 && b.DefaultPage <= b.MaxPage, "barbican.default_page", "is between 1 and max_page")
 	for _, l := range c.Listeners {
-		k.check(!b.NoAuth || !l.Serves(DialectKeyManager) || loopback(l.Address), "barbican.no_auth",
+		k.check(c.Dev || !b.NoAuth || !l.Serves(DialectKeyManager) || loopback(l.Address), "barbican.no_auth",
 			"listener %q is not on loopback: everybody there would be any project", l.Name)
 	}
 }
@@ -244,7 +244,7 @@ func (k *checker) identity(c Identity) {
 	k.baseURL(c.Endpoints.Identity, "identity.endpoints.identity")
 }
 
-func (k *checker) keystone(c Identity) {
+func (k *checker) keystone(c Identity, dev bool) {
 	const at = "identity.keystone"
 	k.oneOf(string(c.Mode), "identity.mode", string(BuiltIn), string(ByKeystone))
 	ks := c.Keystone
@@ -260,7 +260,7 @@ func (k *checker) keystone(c Identity) {
 	k.baseURL(ks.PublicURL, at+".public_url")
 	if u, err := url.Parse(ks.URL); err == nil {
 		k.check(u.User == nil, at+".url", "holds a user: that is username and password_file")
-		k.check(u.Scheme != "http" || ks.AllowHTTP || loopback(net.JoinHostPort(u.Hostname(), "0")), at+".url", "is neither https nor on loopback: everybody on the way could read the tokens")
+		k.check(dev || u.Scheme != "http" || ks.AllowHTTP || loopback(net.JoinHostPort(u.Hostname(), "0")), at+".url", "is neither https nor on loopback: everybody on the way could read the tokens")
 	}
 	k.check(ks.Username != "", at+".username", "is missing")
 	k.check(ks.UserDomain != "", at+".user_domain", "is missing")

@@ -43,7 +43,7 @@ func (l *Located) PatchACL(ctx context.Context, change secret.ACLChange) error {
 		once := slices.Compact(slices.Sorted(slices.Values(*change.Readers)))
 		change.Readers = &once
 	}
-	return l.s.done(ctx, ev, l.s.deps.Store.PutContainerACL(ctx, l.found, change, ev))
+	return l.s.deps.Gate.Done(ctx, ev, l.s.deps.Store.PutContainerACL(ctx, l.found, change, ev))
 }
 
 // DropACL removes the ACL. It does not count as an update of the container.
@@ -56,5 +56,5 @@ func (l *Located) dropACL(ctx context.Context, act policy.Action, touch bool) er
 	if err != nil || l.found.ACL == nil {
 		return err
 	}
-	return l.s.done(ctx, ev, l.s.deps.Store.DropContainerACL(ctx, l.found, touch, ev))
+	return l.s.deps.Gate.Done(ctx, ev, l.s.deps.Store.DropContainerACL(ctx, l.found, touch, ev))
 }

@@ -17,10 +17,12 @@ func (l *Located) Consumers(ctx context.Context, limit, offset int) ([]Consumer,
 
 // Consumer returns one of them by its UUID.
 func (l *Located) Consumer(ctx context.Context, id string) (Consumer, error) {
-	if _, err := l.admit(ctx, policy.ContainerConsumerList); err != nil {
+	ev, err := l.admit(ctx, policy.ContainerConsumerList)
+	if err != nil {
 		return Consumer{}, err
 	}
-	return l.s.deps.Store.FindContainerConsumer(ctx, l.found, id)
+	c, err := l.s.deps.Store.FindContainerConsumer(ctx, l.found, id)
+	return c, l.s.deps.Gate.Done(ctx, ev, err)
 }
 
 // Register puts a party on the list of consumers, once, and returns the
@@ -33,7 +35,7 @@ func (l *Located) Register(ctx context.Context, p Party) (Container, error) {
 	c, err := l.s.deps.Store.AddContainerConsumer(ctx, l.found, Consumer{
 		Party: p, ID: l.s.deps.NewID(), Registrar: l.who.Project, CreatedAt: ev.At, UpdatedAt: ev.At,
 	}, ev)
-	return c, l.s.done(ctx, ev, err)
+	return c, l.s.deps.Gate.Done(ctx, ev, err)
 }
 
 // Unregister takes a party off the list, and returns the container without it.
@@ -44,5 +46,5 @@ func (l *Located) Unregister(ctx context.Context, p Party) (Container, error) {
 		return Container{}, err
 	}
 	c, err := l.s.deps.Store.RemoveContainerConsumer(ctx, l.found, p, l.who.Project, ev)
-	return c, l.s.done(ctx, ev, err)
+	return c, l.s.deps.Gate.Done(ctx, ev, err)
 }

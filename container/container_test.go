@@ -81,7 +81,7 @@ func (s *shelf) ListContainerConsumers(context.Context, container.Container, int
 }
 
 func (s *shelf) FindContainerConsumer(context.Context, container.Container, string) (container.Consumer, error) {
-	return container.Consumer{}, nil
+	return container.Consumer{}, s.err
 }
 
 // desk has the judge and the record of one test.
@@ -207,12 +207,14 @@ func TestMakingAndListingPassTheGate(t *testing.T) {
 	}
 }
 
-// What was allowed and not done for a reason that has to do with guessing or
-// with limits is recorded, too.
+// What was allowed and not done for a reason that the caller hears is recorded,
+// too.
 func TestWhatWasNotDoneIsRecorded(t *testing.T) {
 	for why, want := range map[error]audit.Outcome{
-		container.ErrNotFound: audit.Missing, container.ErrNoSecret: audit.Missing, container.ErrNoConsumer: audit.Missing,
-		container.ErrNotRegistrar: audit.Refused, quota.Reached(quota.Consumers): audit.Refused,
+		container.ErrNotFound: audit.Missing, container.ErrNoSecret: audit.Missing,
+		container.ErrNoConsumer: audit.Missing, container.ErrLacksSecret: audit.Missing,
+		container.ErrHasSecret: audit.Refused, container.ErrNotRegistrar: audit.Refused,
+		quota.Reached(quota.Consumers): audit.Refused,
 	} {
 		for i, op := range operations {
 			if !op.changes {
@@ -228,6 +230,19 @@ func TestWhatWasNotDoneIsRecorded(t *testing.T) {
 				t.Errorf("%d, %s: %v, recorded %+v, want %s", i, op.act, err, d.events, want)
 			}
 		}
+	}
+}
+
+// Consumers are named by their UUIDs, so those can be guessed.
+func TestMissedConsumerIsRecorded(t *testing.T) {
+	s, store, d := newDesk()
+	store.err = container.ErrNoConsumer
+	l, err := s.Locate(t.Context(), owner, policy.ContainerConsumerList, container.Anywhere(someID), container.Want{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Consumer(t.Context(), someID); !errors.Is(err, container.ErrNoConsumer) || len(d.events) != 1 || d.events[0].Outcome != audit.Missing {
+		t.Errorf("%v, recorded %+v", err, d.events)
 	}
 }
 

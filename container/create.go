@@ -31,7 +31,7 @@ func (s *Service) Create(ctx context.Context, who auth.Principal, in New) (Conta
 		CreatedAt: ev.At, UpdatedAt: ev.At, Entries: in.Entries,
 	}
 	ev.Target = audit.Target{Kind: "container", Project: string(c.Project), ID: string(c.ID), Name: c.target().Name}
-	return c, s.done(ctx, ev, s.deps.Store.CreateContainer(ctx, c, ev))
+	return c, s.deps.Gate.Done(ctx, ev, s.deps.Store.CreateContainer(ctx, c, ev))
 }
 
 // MayList asks the gate for List.
@@ -63,5 +63,5 @@ func (l *Located) Delete(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return l.s.done(ctx, ev, l.s.deps.Store.DeleteContainer(ctx, l.found, ev))
+	return l.s.deps.Gate.Done(ctx, ev, l.s.deps.Store.DeleteContainer(ctx, l.found, ev))
 }

@@ -11,7 +11,7 @@ import (
 func (l *Located) TakesEntries(ctx context.Context) error {
 	ev, err := l.admitOwner(ctx, policy.ContainerSecretAdd)
 	if err == nil && l.found.Type != Generic {
-		err = l.s.done(ctx, ev, ErrNotGeneric)
+		err = l.s.deps.Gate.Done(ctx, ev, ErrNotGeneric)
 	}
 	return err
 }
@@ -22,7 +22,7 @@ func (l *Located) Add(ctx context.Context, e Entry) error {
 	if err := l.TakesEntries(ctx); err != nil {
 		return err
 	}
-	return l.s.done(ctx, l.event, l.s.deps.Store.AddEntry(ctx, l.found, e, l.event))
+	return l.s.deps.Gate.Done(ctx, l.event, l.s.deps.Store.AddEntry(ctx, l.found, e, l.event))
 }
 
 // Remove removes a secret under one name, from a container of any type.
@@ -31,5 +31,5 @@ func (l *Located) Remove(ctx context.Context, e Entry) error {
 	if err != nil {
 		return err
 	}
-	return l.s.done(ctx, ev, l.s.deps.Store.RemoveEntry(ctx, l.found, e, ev))
+	return l.s.deps.Gate.Done(ctx, ev, l.s.deps.Store.RemoveEntry(ctx, l.found, e, ev))
 }

@@ -9,7 +9,6 @@ import (
 	"github.com/strongroom-kms/strongroom/auth"
 	"github.com/strongroom-kms/strongroom/gate"
 	"github.com/strongroom-kms/strongroom/policy"
-	"github.com/strongroom-kms/strongroom/quota"
 )
 
 // Service is the only way to a container. Every operation passes the gate
@@ -88,16 +87,4 @@ func (l *Located) admitOwner(ctx context.Context, act policy.Action) (audit.Even
 		err = l.s.deps.Gate.Refuse(ctx, ev.As(audit.Missing), ErrNotFound)
 	}
 	return ev, err
-}
-
-// done returns err, and records first that something which the gate allowed
-// was not done because of it.
-func (s *Service) done(ctx context.Context, ev audit.Event, err error) error {
-	switch {
-	case errors.Is(err, ErrNotFound), errors.Is(err, ErrNoSecret), errors.Is(err, ErrNoConsumer):
-		return s.deps.Gate.Refuse(ctx, ev.As(audit.Missing), err)
-	case errors.Is(err, ErrNotGeneric), errors.Is(err, ErrNotRegistrar), errors.Is(err, quota.ErrReached):
-		return s.deps.Gate.Refuse(ctx, ev.As(audit.Refused), err)
-	}
-	return err
 }

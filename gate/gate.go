@@ -11,6 +11,7 @@ import (
 
 	"github.com/strongroom-kms/strongroom/audit"
 	"github.com/strongroom-kms/strongroom/auth"
+	"github.com/strongroom-kms/strongroom/fault"
 	"github.com/strongroom-kms/strongroom/policy"
 )
 
@@ -60,6 +61,19 @@ func (g Gate) Refuse(ctx context.Context, ev audit.Event, why error) error {
 		return fmt.Errorf("record refusal: %w", err)
 	}
 	return why
+}
+
+// Done returns err, and records first that what was allowed is not done because
+// of it: there is no such thing, or its state or a quota forbids it. What is a
+// fault of ours is for the log.
+func (g Gate) Done(ctx context.Context, ev audit.Event, err error) error {
+	switch fault.KindOf(err) {
+	case fault.NotFound:
+		return g.Refuse(ctx, ev.As(audit.Missing), err)
+	case fault.Invalid, fault.Denied, fault.Exists, fault.WrongState:
+		return g.Refuse(ctx, ev.As(audit.Refused), err)
+	}
+	return err
 }
 
 // Miss records that t, which who named for act, does not exist, and returns

@@ -122,9 +122,5 @@ func (s *Service) Delete(ctx context.Context, who auth.Principal, p auth.Project
 	if err != nil {
 		return err
 	}
-	err = s.deps.Store.DeleteProjectQuota(ctx, p, ev)
-	if errors.Is(err, ErrNotFound) {
-		return s.gate.Refuse(ctx, ev.As(audit.Missing), err)
-	}
-	return err
+	return s.gate.Done(ctx, ev, s.deps.Store.DeleteProjectQuota(ctx, p, ev))
 }

@@ -166,8 +166,8 @@ func TestNobodySharesWithNobody(t *testing.T) {
 	}
 }
 
-// What is refused by ownership, and what is not there, is on record.
-func TestConsumerRefusalsAreRecorded(t *testing.T) {
+// What is refused by ownership or a state, and what is not there, is on record.
+func TestRefusalsOfPartsAreRecorded(t *testing.T) {
 	t.Parallel()
 	guest := barbican
 	guest.User, guest.Project = "guest", "p2"
@@ -188,6 +188,14 @@ func TestConsumerRefusalsAreRecorded(t *testing.T) {
 			func(l *secret.Located) error { _, err := l.Consumer(t.Context(), "none"); return err }},
 		{"a deletion of what is in use", barbican, policy.SecretDelete, secret.ErrInUse, audit.Refused,
 			func(l *secret.Located) error { return l.DeleteUnused(t.Context()) }},
+		{"metadata that is not there", barbican, policy.MetadataRead, secret.ErrNoMetadatum, audit.Missing,
+			func(l *secret.Located) error { _, err := l.Metadatum(t.Context(), "none"); return err }},
+		{"a change of such", barbican, policy.MetadataWrite, secret.ErrNoMetadatum, audit.Missing,
+			func(l *secret.Located) error { return l.ChangeMetadatum(t.Context(), secret.Metadatum{Key: "none"}) }},
+		{"a removal of such", barbican, policy.MetadataWrite, secret.ErrNoMetadatum, audit.Missing,
+			func(l *secret.Located) error { return l.RemoveMetadatum(t.Context(), "none") }},
+		{"metadata that is there already", barbican, policy.MetadataWrite, secret.ErrMetadatum, audit.Refused,
+			func(l *secret.Located) error { return l.AddMetadatum(t.Context(), secret.Metadatum{Key: "k"}) }},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()

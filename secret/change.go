@@ -69,6 +69,10 @@ func (l *Located) add(ctx context.Context, ev audit.Event, in NewVersion, may fu
 		if err != nil {
 			return Version{}, err
 		}
+		// Whether the key is the project's default is known once it sealed.
+		if err := l.s.admitKey(ctx, l.who, policy.DataKeyCreate, v.Key, v.Sealed.KEK.Default); err != nil {
+			return Version{}, err
+		}
 		v.CreatedAt, v.ExpiresAt = after(sec.LatestAt, now), in.ExpiresAt
 		c, err := l.found.adding(v, in.Stages, now)
 		if err != nil {

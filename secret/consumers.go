@@ -2,15 +2,12 @@ package secret
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"time"
 
-	"github.com/strongroom-kms/strongroom/audit"
 	"github.com/strongroom-kms/strongroom/auth"
 	"github.com/strongroom-kms/strongroom/fault"
 	"github.com/strongroom-kms/strongroom/policy"
-	"github.com/strongroom-kms/strongroom/quota"
 )
 
 var (
@@ -59,7 +56,7 @@ func (l *Located) Consumer(ctx context.Context, id ConsumerID) (Consumer, error)
 	if i := slices.IndexFunc(all, func(c Consumer) bool { return c.ID == id }); i >= 0 {
 		return all[i], nil
 	}
-	return Consumer{}, l.s.gate.Refuse(ctx, ev.As(audit.Missing), ErrNoConsumer)
+	return Consumer{}, l.s.gate.Done(ctx, ev, ErrNoConsumer)
 }
 
 // Register says that u needs the secret, and returns the secret as it then is.
@@ -75,11 +72,8 @@ func (l *Located) Register(ctx context.Context, u Use) (Secret, error) {
 		ID: ConsumerID(l.s.deps.NewID()), Use: u, Registrar: l.who.Project, CreatedAt: now, UpdatedAt: now,
 	}
 	fresh, err := l.s.deps.Store.Register(ctx, sec, c, ev)
-	if errors.Is(err, quota.ErrReached) {
-		return Secret{}, l.s.gate.Refuse(ctx, ev.As(audit.Refused), err)
-	}
 	if err != nil {
-		return Secret{}, err
+		return Secret{}, l.s.gate.Done(ctx, ev, err)
 	}
 	if fresh {
 		sec.UpdatedAt = now
@@ -99,14 +93,8 @@ func (l *Located) Unregister(ctx context.Context, u Use) (Secret, error) {
 		return Secret{}, err
 	}
 	sec := l.found.Secret
-	err = l.s.deps.Store.Unregister(ctx, sec, u, l.who.Project, ev)
-	switch {
-	case errors.Is(err, ErrConsumerForeign):
-		return Secret{}, l.s.gate.Refuse(ctx, ev.As(audit.Refused), err)
-	case errors.Is(err, ErrNoConsumer):
-		return Secret{}, l.s.gate.Refuse(ctx, ev.As(audit.Missing), err)
-	case err != nil:
-		return Secret{}, err
+	if err := l.s.deps.Store.Unregister(ctx, sec, u, l.who.Project, ev); err != nil {
+		return Secret{}, l.s.gate.Done(ctx, ev, err)
 	}
 	sec.Consumers = slices.DeleteFunc(slices.Clone(sec.Consumers), Consumer{Use: u}.same)
 	return sec, nil
@@ -124,8 +112,5 @@ func (l *Located) DeleteUnused(ctx context.Context) error {
 	_, err = retry(ctx, l, func() (struct{}, error) {
 		return struct{}{}, l.s.deps.Store.DeleteUnused(ctx, l.found.Secret, ev)
 	})
-	if errors.Is(err, ErrInUse) {
-		return l.s.gate.Refuse(ctx, ev.As(audit.Refused), err)
-	}
-	return err
+	return l.s.gate.Done(ctx, ev, err)
 }

@@ -71,13 +71,25 @@ func (s *Service) Create(ctx context.Context, who auth.Principal, in New) (Secre
 }
 
 // store writes a new secret. That there was no room for it is on record before
-// the caller hears of it.
+// the caller hears of it. A secret of its name that no job has removed yet goes
+// first, with the same record as the job leaves.
 func (s *Service) store(ctx context.Context, sec Secret, v *Version, ev audit.Event) error {
-	err := s.deps.Store.Create(ctx, sec, v, ev)
-	if errors.Is(err, quota.ErrReached) {
-		return s.gate.Refuse(ctx, ev.As(audit.Refused), err)
+	for range tries {
+		err := s.deps.Store.Create(ctx, sec, v, ev)
+		held, ended := errors.AsType[*NameHeld](err)
+		switch {
+		case ended:
+			gone := []Purged{{held.By.ID, s.purged(held.By)}}
+			if _, err := s.deps.Store.Purge(ctx, sec.Project, gone, sec.CreatedAt); err != nil {
+				return fmt.Errorf("remove secret of the same name: %w", err)
+			}
+		case errors.Is(err, quota.ErrReached):
+			return s.gate.Refuse(ctx, ev.As(audit.Refused), err)
+		default:
+			return err
+		}
 	}
-	return err
+	return ErrNameTaken
 }
 
 // draft is the secret before its first version.

@@ -16,13 +16,13 @@ func (l *Located) Metadata(ctx context.Context) (map[string]string, error) {
 
 // Metadatum returns one value. Locate the secret with Want.Metadata.
 func (l *Located) Metadatum(ctx context.Context, key string) (string, error) {
-	all, err := l.Metadata(ctx)
+	ev, err := l.admit(ctx, policy.MetadataRead, "", "")
 	if err != nil {
 		return "", err
 	}
-	value, ok := all[key]
+	value, ok := l.found.Metadata[key]
 	if !ok {
-		return "", ErrNoMetadatum
+		return "", l.s.gate.Done(ctx, ev, ErrNoMetadatum)
 	}
 	return value, nil
 }
@@ -33,7 +33,7 @@ func (l *Located) ReplaceMetadata(ctx context.Context, pairs map[string]string) 
 	if err != nil {
 		return err
 	}
-	return l.s.deps.Store.ReplaceMetadata(ctx, l.found.Secret, pairs, ev)
+	return l.s.gate.Done(ctx, ev, l.s.deps.Store.ReplaceMetadata(ctx, l.found.Secret, pairs, ev))
 }
 
 // AddMetadatum adds a pair; a key that is there is ErrMetadatum.
@@ -42,7 +42,7 @@ func (l *Located) AddMetadatum(ctx context.Context, m Metadatum) error {
 	if err != nil {
 		return err
 	}
-	return l.s.deps.Store.AddMetadatum(ctx, l.found.Secret, m, ev)
+	return l.s.gate.Done(ctx, ev, l.s.deps.Store.AddMetadatum(ctx, l.found.Secret, m, ev))
 }
 
 // ChangeMetadatum changes the value of a key that is there.
@@ -51,7 +51,7 @@ func (l *Located) ChangeMetadatum(ctx context.Context, m Metadatum) error {
 	if err != nil {
 		return err
 	}
-	return l.s.deps.Store.ChangeMetadatum(ctx, l.found.Secret, m, ev)
+	return l.s.gate.Done(ctx, ev, l.s.deps.Store.ChangeMetadatum(ctx, l.found.Secret, m, ev))
 }
 
 // RemoveMetadatum removes a key that is there.
@@ -60,5 +60,5 @@ func (l *Located) RemoveMetadatum(ctx context.Context, key string) error {
 	if err != nil {
 		return err
 	}
-	return l.s.deps.Store.RemoveMetadatum(ctx, l.found.Secret, key, ev)
+	return l.s.gate.Done(ctx, ev, l.s.deps.Store.RemoveMetadatum(ctx, l.found.Secret, key, ev))
 }

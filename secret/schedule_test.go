@@ -83,3 +83,28 @@ func TestRotationWaitsForPendingDeletion(t *testing.T) {
 		}
 	}
 }
+
+// Who takes the name of a secret that is over, and that no job has removed yet,
+// removes it, and the record has that like any other removal.
+func TestNameOfWhatIsDueIsFree(t *testing.T) {
+	t.Parallel()
+	r := newRoom(t, nil)
+	old := r.create(t, huawei, named("a"))
+	if _, err := r.locate(t, huawei, old.ID).Schedule(t.Context(), 7*day); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Create(t.Context(), huawei, named("a")); !errors.Is(err, secret.ErrNameTaken) {
+		t.Errorf("while it is pending: %v", err)
+	}
+	r.ticks.Add(int64(8 * day / time.Millisecond))
+	events := len(r.store.Events())
+	fresh := r.create(t, huawei, named("a"))
+	r.reads(t, fresh.ID, "v1 of a")
+	left := r.store.Events()[events:]
+	if len(left) != 2 || left[0].Action != string(policy.SecretPurge) || left[0].Target.ID != string(old.ID) || left[1].Target.ID != string(fresh.ID) {
+		t.Errorf("events %+v", left)
+	}
+	if rows := r.rows(t); rows["secrets"] != 1 || rows["secret_versions"] != 1 {
+		t.Errorf("rows are left: %v", rows)
+	}
+}

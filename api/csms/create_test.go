@@ -328,6 +328,20 @@ func TestCreateNeedsRights(t *testing.T) {
 	}
 }
 
+// A version needs the right to seal under the secret's key, too (csms.md §10),
+// unless that is the project's default.
+func TestVersionNeedsRights(t *testing.T) {
+	rm := openWith(t, options{rules: `
+		@id("write") permit (principal in Role::"operator-made", action in [Action::"csms:secret:createVersion"], resource);`})
+	rm.create(seed003).ok()
+	rm.secret("plain", "x")
+	oscar := rm.as("oscar")
+	oscar.do("POST", base+"/demo/versions", `{"secret_string":"y"}`).fault(403, "CSMS.0302")
+	oscar.do("POST", base+"/plain/versions", `{"secret_string":"y"}`).ok()
+	rm.wantStages("v1[SYSCURRENT]")
+	rm.do("POST", base+"/demo/versions", `{"secret_string":"y"}`).ok()
+}
+
 func TestBodyLimit(t *testing.T) { // CSMS-051, SIG-007
 	for _, caller := range []string{"alice", "ak:ALICE"} {
 		rm := openWith(t, options{Config: csms.Config{MaxBody: 1000}}).as(caller)

@@ -100,6 +100,7 @@ type devServer struct {
 	tls         throwaway
 	groups      []configs.TokenGroup
 	databaseURL string
+	keystoneURL string // empty: the built-in identity knows the callers
 	demo        realm.Persona
 	projectID   auth.ProjectID
 	sockets     map[string]net.Listener
@@ -247,14 +248,15 @@ func (d *devServer) config(o devOptions) (configs.Config, error) {
 		if _, err := ks.Password(); err != nil {
 			return cfg, usageError{fmt.Errorf("--keystone-password-file: %w", err)}
 		}
+		d.keystoneURL = o.keystoneURL
+	} else if o.keystonePassword != "" {
+		return cfg, usageError{errors.New("--keystone-password-file: goes with --keystone-url")}
 	}
 	cfg.Audit.Journal = filepath.Join(d.dir, "audit.journal")
 	cfg.Log.Level = o.logLevel
 	cfg.FillIn()
-	if len(o.tokenGroups) > 0 { // their names are the caller's
-		if err := cfg.Validate(); err != nil {
-			return cfg, usageError{err}
-		}
+	if err := cfg.Validate(); err != nil {
+		return cfg, usageError{err}
 	}
 	return cfg, nil
 }
@@ -287,10 +289,16 @@ func (d *devServer) announce(out, errOut io.Writer, ready string) error {
 	if err := os.WriteFile(ready, nil, 0o600); err != nil {
 		return err
 	}
-	fmt.Fprintf(errOut, banner, d.dir, env)
+	who := ""
+	if d.keystoneURL != "" {
+		who = whoInKeystone
+	}
+	fmt.Fprintf(errOut, banner, d.dir, env, who)
 	_, err := fmt.Fprintln(out, "ready")
 	return err
 }
+
+const whoInKeystone = "    export OS_USERNAME=… OS_PASSWORD=… OS_PROJECT_NAME=…    # somebody whom Keystone knows\n"
 
 const banner = `
   strongroom dev: for trying things out. IT PROTECTS NOTHING: the token is
@@ -299,7 +307,7 @@ const banner = `
   In another terminal:
 
     source %[2]s
-    openstack secret store --name hello --payload 'hello, world'
+%[3]s    openstack secret store --name hello --payload 'hello, world'
     openstack secret list
 
 `

@@ -5,8 +5,11 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/strongroom-kms/strongroom/configs"
 )
 
 // A second server in the folder must not take the first one's ready file away.
@@ -55,6 +58,77 @@ func TestListenersEverywhereAreReachedOnLoopback(t *testing.T) {
 		}
 		if got := reachable(a); got != want {
 			t.Errorf("reachable(%s) = %s, want %s", bound, got, want)
+		}
+	}
+}
+
+// devConfig is what `strongroom dev` makes of options, with one token and free
+// ports on all addresses.
+func devConfig(t *testing.T, o devOptions) (*devServer, error) {
+	t.Helper()
+	d := &devServer{dir: t.TempDir(), sockets: map[string]net.Listener{}, databaseURL: "postgres:///d"}
+	t.Cleanup(d.unbind)
+	for _, name := range append([]string{"default"}, o.tokenGroups...) {
+		d.groups = append(d.groups, configs.TokenGroup{Name: name, Tokens: []configs.Token{{URI: "pkcs11:token=" + name, Workers: 1}}})
+	}
+	o.addr, o.logLevel = map[string]*string{}, "info"
+	for _, l := range devListeners {
+		everywhere := "0.0.0.0:0"
+		o.addr[l.name] = &everywhere
+	}
+	_, err := d.config(o)
+	return d, err
+}
+
+// It protects nothing, and is no stricter for a flag more.
+func TestDevConfigIsChecked(t *testing.T) {
+	password := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(password, []byte("p"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, tc := range map[string]struct {
+		o       devOptions
+		problem string
+	}{
+		"nothing":                 {devOptions{}, ""},
+		"no auth everywhere":      {devOptions{noAuth: true}, ""},
+		"a group more":            {devOptions{noAuth: true, tokenGroups: []string{"g"}}, ""},
+		"a group's name":          {devOptions{tokenGroups: []string{"G"}}, "hsm.groups[1].name"},
+		"Keystone":                {devOptions{keystoneURL: "http://k:5000", keystonePassword: password}, ""},
+		"Keystone's version":      {devOptions{keystoneURL: "http://k:5000/v3", keystonePassword: password}, "identity.keystone.url: ends in a version"},
+		"Keystone by no protocol": {devOptions{keystoneURL: "k:5000", keystonePassword: password}, "identity.keystone.url: is http(s)://host:port"},
+		"Keystone, no password":   {devOptions{keystoneURL: "http://k:5000"}, "--keystone-password-file"},
+		"password, no Keystone":   {devOptions{keystonePassword: password}, "--keystone-password-file: goes with --keystone-url"},
+	} {
+		_, err := devConfig(t, tc.o)
+		if (err == nil) != (tc.problem == "") || err != nil && !strings.Contains(err.Error(), tc.problem) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// Whoever sources env.sh beside a Keystone is somebody there: the demo user's
+// password opens nothing.
+func TestEnvironmentBesideKeystone(t *testing.T) {
+	password := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(password, []byte("p"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d, err := devConfig(t, devOptions{keystoneURL: "http://k:5000", keystonePassword: password})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.demo.Name = "demo"
+	got := map[string]string{}
+	for _, v := range d.variables() {
+		got[v.name] = v.value
+	}
+	if got["OS_AUTH_URL"] != "http://k:5000/v3" || got["OS_IDENTITY_API_VERSION"] != "3" || got["KEY_MANAGER_URL"] == "" {
+		t.Errorf("variables %v", got)
+	}
+	for _, name := range []string{"OS_USERNAME", "OS_PASSWORD", "OS_PROJECT_NAME", "OS_PROJECT_ID", "OS_REGION_NAME"} {
+		if value, there := got[name]; there {
+			t.Errorf("%s is %q", name, value)
 		}
 	}
 }

@@ -15,16 +15,7 @@ type variable struct{ name, value string }
 // SDK finds a service by region, and its sample's region is cn-north-4.
 func (d *devServer) variables() []variable {
 	csms := "http://" + d.addr("csms")
-	return []variable{
-		{"OS_AUTH_URL", "http://" + d.addr("identity") + "/v3"},
-		{"OS_IDENTITY_API_VERSION", "3"},
-		{"OS_USERNAME", d.demo.Name},
-		{"OS_PASSWORD", d.demo.Password},
-		{"OS_PROJECT_NAME", d.demo.Project},
-		{"OS_PROJECT_ID", string(d.projectID)},
-		{"OS_USER_DOMAIN_NAME", "Default"},
-		{"OS_PROJECT_DOMAIN_NAME", "Default"},
-		{"OS_REGION_NAME", devRegion},
+	return append(d.caller(), []variable{
 		{"KEY_MANAGER_URL", "http://" + d.addr("key-manager")},
 		{"CSMS_URL", csms},
 		{"STRONGROOM_ADMIN_URL", "http://" + d.addr("admin")},
@@ -36,7 +27,28 @@ func (d *devServer) variables() []variable {
 		{"SSL_CERT_DIR", d.tls.authorities},
 		{"DATABASE_URL", d.databaseURL},
 		{"STRONGROOM_PID", strconv.Itoa(os.Getpid())},
+	}...)
+}
+
+// caller is whom OpenStack's clients take themselves for. Beside a Keystone
+// that is for the user to say.
+func (d *devServer) caller() []variable {
+	common := []variable{
+		{"OS_IDENTITY_API_VERSION", "3"},
+		{"OS_USER_DOMAIN_NAME", "Default"},
+		{"OS_PROJECT_DOMAIN_NAME", "Default"},
 	}
+	if d.keystoneURL != "" {
+		return append(common, variable{"OS_AUTH_URL", d.keystoneURL + "/v3"})
+	}
+	return append(common, []variable{
+		{"OS_AUTH_URL", "http://" + d.addr("identity") + "/v3"},
+		{"OS_USERNAME", d.demo.Name},
+		{"OS_PASSWORD", d.demo.Password},
+		{"OS_PROJECT_NAME", d.demo.Project},
+		{"OS_PROJECT_ID", string(d.projectID)},
+		{"OS_REGION_NAME", devRegion},
+	}...)
 }
 
 // writeEnv writes the variables for a shell to source.

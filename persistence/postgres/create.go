@@ -2,6 +2,8 @@ package postgres
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -123,27 +125,22 @@ func (db *DB) Create(ctx context.Context, s secret.Secret, v *secret.Version, ev
 		}
 		args = append(append(args, versionValues(*v)...), db.otherwise(v.Sealed))
 	}
-	for again := false; ; again = true {
-		var created, free bool
-		err = db.row(ctx, "secret_create", text, args...).Scan(&created, &free)
-		switch {
-		case violates(err, "secrets_name_in_project"):
-			if gone, err := db.removeNamesake(ctx, s); err != nil || !gone || again {
-				return firstOf(err, secret.ErrNameTaken)
-			}
-			continue
-		case violates(err, "secrets_event"):
-			return secret.ErrNoEvent
-		case err != nil:
-			return fmt.Errorf("create secret: %w", err)
-		case !free:
-			return db.fullFor(ctx, s)
-		case !created:
-			return envelope.ErrKEKGone
-		}
-		db.tallies.sample("secrets", s.Project, string(s.ID))
-		return nil
+	var created, free bool
+	err = db.row(ctx, "secret_create", text, args...).Scan(&created, &free)
+	switch {
+	case violates(err, "secrets_name_in_project"):
+		return db.namesake(ctx, s)
+	case violates(err, "secrets_event"):
+		return secret.ErrNoEvent
+	case err != nil:
+		return fmt.Errorf("create secret: %w", err)
+	case !free:
+		return db.fullFor(ctx, s)
+	case !created:
+		return envelope.ErrKEKGone
 	}
+	db.tallies.sample("secrets", s.Project, string(s.ID))
+	return nil
 }
 
 // fullFor says why there is no room for s: a name that is taken comes first
@@ -166,31 +163,21 @@ func (db *DB) fullFor(ctx context.Context, s secret.Secret) error {
 	return quota.Reached(quota.Secrets)
 }
 
-func firstOf(err, otherwise error) error {
-	if err != nil {
-		return err
+// namesake is why the name of s is not free: the secret that has the name of s may be over, though
+// no job has removed its rows yet.
+func (db *DB) namesake(ctx context.Context, s secret.Secret) error {
+	var id string
+	err := db.row(ctx, "secret_namesake", `
+		SELECT s.id FROM secrets s
+		WHERE s.project = $1 AND s.name = $2 AND s.family = 'huawei' AND NOT (`+alive("s", "$3")+`)`,
+		string(s.Project), *s.Name, s.CreatedAt).Scan(&id)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return secret.ErrNameTaken
+	case err != nil:
+		return fmt.Errorf("look for the name: %w", err)
 	}
-	return otherwise
-}
-
-// removeNamesake removes the secret that has the name of s, if that one's time
-// is over: its name is free, though no job has removed its row yet.
-func (db *DB) removeNamesake(ctx context.Context, s secret.Secret) (bool, error) {
-	if s.Family != policy.Huawei || s.Name == nil {
-		return false, nil
-	}
-	n, err := db.exec(ctx, "secret_remove_namesake", `
-		WITH gone AS (
-			DELETE FROM secrets s
-			WHERE s.project = $1 AND s.name = $2 AND s.family = 'huawei' AND NOT (`+alive("s", "$3")+`)
-			RETURNING s.id
-		)
-		DELETE FROM secret_directory d USING gone WHERE d.id = gone.id`,
-		string(s.Project), *s.Name, s.CreatedAt)
-	if err != nil {
-		return false, fmt.Errorf("remove secret of the same name: %w", err)
-	}
-	return n == 1, nil
+	return &secret.NameHeld{By: secret.Ended{Project: s.Project, ID: secret.ID(id), Name: *s.Name}}
 }
 
 // assignments are the columns of a list, each set to its parameter.

@@ -214,7 +214,17 @@ func dueForDeletionIsGone(b *bench) {
 	b.find(secret.Anywhere(s.ID), secret.Want{})
 	b.now = *s.DeleteAt
 	b.gone(s)
-	// Its name is free, and so is everything else of it.
+	// Its name is free once its rows are gone, which who wants it sees to.
+	again := b.secretNamed(policy.Huawei, "due")
+	b.refused(again, nil, secret.ErrNameTaken)
+	held, ok := errors.AsType[*secret.NameHeld](b.s.Create(b.ctx(), again, nil, b.event()))
+	if want := (secret.Ended{Project: b.project(), ID: s.ID, Name: "due"}); !ok || held.By != want {
+		b.Fatalf("the name is held by %+v, want %+v", held, want)
+	}
+	n, err := b.s.Purge(b.ctx(), b.project(), []secret.Purged{{ID: s.ID, Event: b.event()}}, b.now)
+	if b.must(err); n != 1 {
+		b.Errorf("%d purged", n)
+	}
 	b.createEmpty(policy.Huawei, "due")
 	if n := b.rows("secrets"); n != 1 {
 		b.Errorf("%d secrets, want 1", n)
