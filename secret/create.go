@@ -76,7 +76,7 @@ func (s *Service) Create(ctx context.Context, who auth.Principal, in New) (Secre
 func (s *Service) store(ctx context.Context, sec Secret, v *Version, ev audit.Event) error {
 	for range tries {
 		err := s.deps.Store.Create(ctx, sec, v, ev)
-		held, ended := errors.AsType[*NameHeld](err)
+		held, ended := errors.AsType[*NameHeldError](err)
 		switch {
 		case ended:
 			gone := []Purged{{held.By.ID, s.purged(held.By)}}

@@ -21,7 +21,7 @@ import (
 type Store interface {
 	// Create stores s, and its first version where v is not nil. A Huawei name
 	// that another Huawei secret of the project has is ErrNameTaken, or a
-	// *NameHeld where that one's time is over. An event that the project does
+	// *NameHeldError where that one's time is over. An event that the project does
 	// not have is ErrNoEvent, a version whose KEK is not active any more is
 	// envelope.ErrKEKGone. Where the project has as many as it may, the error
 	// wraps quota.ErrReached; a name that is taken comes first.

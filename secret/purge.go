@@ -19,15 +19,15 @@ type Ended struct {
 	Name    string // its UUID where it has none
 }
 
-// NameHeld says that a name is that of a secret whose time is over and whose
+// NameHeldError says that a name is that of a secret whose time is over and whose
 // rows are still there. It never leaves this package: that secret is removed,
 // and the name is free.
-type NameHeld struct{ By Ended }
+type NameHeldError struct{ By Ended }
 
-func (*NameHeld) Error() string { return ErrNameTaken.Error() }
+func (*NameHeldError) Error() string { return ErrNameTaken.Error() }
 
 // Unwrap makes it ErrNameTaken to whoever does not look closer.
-func (*NameHeld) Unwrap() error { return ErrNameTaken }
+func (*NameHeldError) Unwrap() error { return ErrNameTaken }
 
 // Purged is a secret that goes, and the record of that.
 type Purged struct {

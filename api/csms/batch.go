@@ -12,8 +12,10 @@ import (
 	"github.com/strongroom-kms/strongroom/secret"
 )
 
-// How many secrets one request may be about.
-const maxBatch = 100
+const (
+	maxBatch = 100 // secrets that one request may be about
+	maxName  = 64  // bytes of a name that is repeated to say which one failed
+)
 
 func (a *API) batchRoutes() []route {
 	const secrets = "/v1/{project_id}/secrets"
@@ -88,8 +90,8 @@ func (a *API) importFault(r *http.Request, item *fields, err error) importError 
 		a.Log.Error("import failed", zap.String("request", wire.RequestID(r.Context())), zap.Error(err), zap.Stringer("kind", fault.KindOf(err)))
 	}
 	name, _ := item.members["name"].(string)
-	if !legal(name, a.Config.AllowDotInNames) {
-		name = "" // what is no name is not repeated
+	if len(name) > maxName {
+		name = ""
 	}
 	_, body := faultOf(r, err)
 	return importError{name, body.Message}

@@ -28,7 +28,7 @@ func TestBatchImport(t *testing.T) {
 	rm.bring(`{"secrets":[{"name":"a b","secret_string":"1"},{"secret_string":"1"},{"name":5},{},{"name":"both","secret_string":"1","secret_binary":"eA=="},
 		{"name":"key","kms_key_id":"`+seedKey+`","secret_binary":"eA=="},{"name":"twice","secret_string":"1"},{"name":"twice","secret_string":"2"}]}`).ok().
 		wants("8", "total").wants("2", "success").wants("6", "failed").
-		wants(`[{"error_msg":"The value of parameter name is invalid.","name":""},{"error_msg":"The parameter name is missing.","name":""},`+
+		wants(`[{"error_msg":"The value of parameter name is invalid.","name":"a b"},{"error_msg":"The parameter name is missing.","name":""},`+
 			`{"error_msg":"The parameter name must be a string.","name":""},{"error_msg":"The parameter name is missing.","name":""},`+
 			`{"error_msg":"Only one of secret_string and secret_binary may be given.","name":"both"},{"error_msg":"A secret of that name exists.","name":"twice"}]`, "error_list")
 	rm.do("GET", base+"/key", "").ok().wants(`"`+seedKey+`"`, "secret", "kms_key_id")
@@ -40,6 +40,8 @@ func TestBatchImport(t *testing.T) {
 	if got := strings.Join(made, ", "); got != "csms:secret:create key, csms:secret:create twice" {
 		t.Errorf("recorded %s", got)
 	}
+
+	rm.bring(`{"secrets":[{"name":"`+strings.Repeat("n", 65)+`","secret_string":"x"}]}`).ok().wants(`""`, "error_list", 0, "name")
 
 	many := strings.TrimSuffix(strings.Repeat(`{"name":"a b"},`, 101), ",")
 	rm.bring(`{"secrets":[`+strings.TrimSuffix(strings.Repeat(`{"name":"a b"},`, 100), ",")+`]}`).ok().wants("100", "failed")

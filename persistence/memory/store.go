@@ -116,7 +116,7 @@ func (st *Store) Create(ctx context.Context, s secret.Secret, v *secret.Version,
 			if alive(other.secret, s.CreatedAt) {
 				return secret.ErrNameTaken
 			}
-			return &secret.NameHeld{By: secret.Ended{Project: s.Project, ID: other.secret.ID, Name: *s.Name}}
+			return &secret.NameHeldError{By: secret.Ended{Project: s.Project, ID: other.secret.ID, Name: *s.Name}}
 		}
 	}
 	if most := st.Quotas.Of(quota.Secrets); most >= 0 && st.having(s.Project, s.CreatedAt) >= most {

@@ -177,7 +177,7 @@ func (db *DB) namesake(ctx context.Context, s secret.Secret) error {
 	case err != nil:
 		return fmt.Errorf("look for the name: %w", err)
 	}
-	return &secret.NameHeld{By: secret.Ended{Project: s.Project, ID: secret.ID(id), Name: *s.Name}}
+	return &secret.NameHeldError{By: secret.Ended{Project: s.Project, ID: secret.ID(id), Name: *s.Name}}
 }
 
 // assignments are the columns of a list, each set to its parameter.

@@ -217,7 +217,7 @@ func dueForDeletionIsGone(b *bench) {
 	// Its name is free once its rows are gone, which who wants it sees to.
 	again := b.secretNamed(policy.Huawei, "due")
 	b.refused(again, nil, secret.ErrNameTaken)
-	held, ok := errors.AsType[*secret.NameHeld](b.s.Create(b.ctx(), again, nil, b.event()))
+	held, ok := errors.AsType[*secret.NameHeldError](b.s.Create(b.ctx(), again, nil, b.event()))
 	if want := (secret.Ended{Project: b.project(), ID: s.ID, Name: "due"}); !ok || held.By != want {
 		b.Fatalf("the name is held by %+v, want %+v", held, want)
 	}
