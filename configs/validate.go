@@ -129,7 +129,7 @@ func (k *checker) database(d Database, dev bool) {
 	k.check(d.URL == "" || d.URLFile == "", "db.url_file", "either url or url_file, not both")
 	if d.URL != "" {
 		u, err := url.Parse(d.URL)
-		k.check(dev || err == nil && (u.Scheme == "postgres" || u.Scheme == "postgresql"), "db.url", "is postgres://user@host/database")
+		k.check(err == nil && (u.Scheme == "postgres" || u.Scheme == "postgresql"), "db.url", "is postgres://user@host/database")
 		k.check(dev || err != nil || !hasPassword(u), "db.url", "holds a password: put the URL into a file and name that in db.url_file, or into a systemd credential named db-url")
 	}
 	k.check(d.MaxOpen > 0, "db.max_open", "must be at least 1")

@@ -14,7 +14,7 @@ var elsewhere = map[string]string{
 	"CSMS-003": "conformance/huawei: the vendor's own SDK",
 	"CSMS-029": "later: master keys that are not symmetric come with the KMS API",
 	"CSMS-182": "soak: every step of the state machine is read back on another node, and TestNodesAgree",
-	"CSMS-189": "later: Terraform needs tags and events",
+	"CSMS-189": "conformance/huawei: the calls of Terraform's provider, TestTerraformSecret",
 	"CSMS-190": "conformance/huawei for Go; later for Java and Python",
 }
 

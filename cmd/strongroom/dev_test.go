@@ -66,7 +66,7 @@ func TestListenersEverywhereAreReachedOnLoopback(t *testing.T) {
 // ports on all addresses.
 func devConfig(t *testing.T, o devOptions) (*devServer, error) {
 	t.Helper()
-	d := &devServer{dir: t.TempDir(), sockets: map[string]net.Listener{}, databaseURL: "host=/run dbname=d"}
+	d := &devServer{dir: t.TempDir(), sockets: map[string]net.Listener{}, databaseURL: "postgres:///d"}
 	t.Cleanup(d.unbind)
 	for _, name := range append([]string{"default"}, o.tokenGroups...) {
 		d.groups = append(d.groups, configs.TokenGroup{Name: name, Tokens: []configs.Token{{URI: "pkcs11:token=" + name, Workers: 1}}})

@@ -12,7 +12,7 @@ import (
 var needed = []string{
 	"CLOUD_SDK_AK", "CLOUD_SDK_SK",
 	"HUAWEICLOUD_SDK_REGION_CSMS_CN_NORTH_4", "HUAWEICLOUD_SDK_IAM_ENDPOINT", "SSL_CERT_DIR",
-	"OS_PROJECT_ID",
+	"OS_PROJECT_ID", "OS_USERNAME", "OS_PASSWORD", "OS_USER_DOMAIN_NAME",
 }
 
 // TestMain sources env.sh before anything opens a TLS connection: the roots

@@ -13,18 +13,6 @@ import (
 	"github.com/strongroom-kms/strongroom/secret"
 )
 
-// Purged are the tables whose rows a purge removes itself.
-func Purged() []string {
-	names := append([]string{"secret_events"}, leftovers...)
-	for _, p := range purged {
-		names = append(names, p.table)
-		if p.directory != "" {
-			names = append(names, p.directory)
-		}
-	}
-	return names
-}
-
 // Texts are the statements that requests run, by a name of their shape.
 func Texts() map[string]string {
 	texts := map[string]string{

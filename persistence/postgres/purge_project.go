@@ -13,16 +13,12 @@ import (
 var _ tenant.Store = (*DB)(nil)
 
 // purged are the tables whose rows a project leaves behind, and where their
-// identifiers stand besides, if anywhere. All that belongs to such a row goes with
-// it, by its foreign keys.
+// identifiers stand besides, if anywhere. All that belongs to such a row goes with it, by its
+// foreign keys.
 var purged = []struct{ table, directory string }{
 	{"containers", "container_directory"},
 	{"secrets", "secret_directory"},
-	{"orders", ""},
 }
-
-// leftovers are the tables of what was set for a project.
-var leftovers = []string{"project_quotas", "quota_turns", "preferred_token_groups", "secret_notifications"}
 
 // purgeProjectText is one statement for all of them. Rows are chosen by primary key,
 // which leads with the project.
@@ -42,8 +38,8 @@ var purgeProjectText = func() string {
 		}
 		counts = append(counts, `(SELECT count(*) FROM `+p.table+`_gone)`)
 	}
-	for _, table := range leftovers {
-		with = append(with, table+`_gone AS (DELETE FROM `+table+` WHERE project = $1)`)
+	for _, settings := range []string{"project_quotas", "preferred_token_groups", "secret_notifications"} {
+		with = append(with, settings+`_gone AS (DELETE FROM `+settings+` WHERE project = $1)`)
 	}
 	// Those that secrets of a later round are subscribed to go with that round.
 	with = append(with, `events_gone AS (
