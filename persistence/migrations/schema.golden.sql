@@ -130,6 +130,7 @@ CREATE TABLE containers (
 );
 CREATE INDEX containers_by_creation ON public.containers USING btree (project, created_at, id) WHERE (type <> ''::text);
 CREATE INDEX containers_untallied ON public.containers USING btree (project, created_at) WHERE (NOT tallied);
+CREATE TRIGGER containers_new BEFORE INSERT ON public.containers FOR EACH ROW WHEN (new.tallied) EXECUTE FUNCTION not_tallied();
 CREATE TRIGGER containers_untally AFTER DELETE ON public.containers FOR EACH ROW WHEN (old.tallied) EXECUTE FUNCTION untally();
 
 CREATE TABLE hsm_login_block (
@@ -235,6 +236,7 @@ CREATE TABLE orders (
     due_at timestamp with time zone NOT NULL,
     attempt integer NOT NULL,
     lapses integer NOT NULL,
+    tallied boolean DEFAULT false NOT NULL,
     CONSTRAINT orders_pkey PRIMARY KEY (project, id),
     CONSTRAINT orders_kek FOREIGN KEY (project, kek) REFERENCES keks(project, id),
     CONSTRAINT orders_attempt CHECK (((attempt >= lapses) AND (lapses >= 0))),
@@ -255,6 +257,9 @@ END)),
 CREATE INDEX orders_by_creation ON public.orders USING btree (project, created_at, id) WHERE (created_at > '-infinity'::timestamp with time zone);
 CREATE INDEX orders_by_kek ON public.orders USING btree (project, kek) WHERE (kek IS NOT NULL);
 CREATE INDEX orders_due ON public.orders USING btree (due_at) WHERE (status = 'PENDING'::text);
+CREATE INDEX orders_untallied ON public.orders USING btree (project, created_at) WHERE (NOT tallied);
+CREATE TRIGGER orders_new BEFORE INSERT ON public.orders FOR EACH ROW WHEN (new.tallied) EXECUTE FUNCTION not_tallied();
+CREATE TRIGGER orders_untally AFTER DELETE ON public.orders FOR EACH ROW WHEN (old.tallied) EXECUTE FUNCTION untally();
 
 CREATE TABLE preferred_token_groups (
     project text COLLATE "C" NOT NULL,
@@ -510,6 +515,7 @@ CREATE INDEX secrets_ended ON public.secrets USING btree (project, LEAST(expirat
 CREATE UNIQUE INDEX secrets_name_in_project ON public.secrets USING btree (project, name) WHERE (family = 'huawei'::text);
 CREATE INDEX secrets_to_purge ON public.secrets USING btree (LEAST(expiration, delete_at)) WHERE (LEAST(expiration, delete_at) IS NOT NULL);
 CREATE INDEX secrets_untallied ON public.secrets USING btree (project, created_at) WHERE (NOT tallied);
+CREATE TRIGGER secrets_new BEFORE INSERT ON public.secrets FOR EACH ROW WHEN (new.tallied) EXECUTE FUNCTION not_tallied();
 CREATE TRIGGER secrets_untally AFTER DELETE ON public.secrets FOR EACH ROW WHEN (old.tallied) EXECUTE FUNCTION untally();
 
 CREATE TABLE token_groups (
@@ -537,6 +543,15 @@ CREATE TABLE users (
     CONSTRAINT users_default_project FOREIGN KEY (default_project) REFERENCES projects(id) ON DELETE SET NULL
 );
 CREATE INDEX users_by_default_project ON public.users USING btree (default_project);
+
+CREATE OR REPLACE FUNCTION public.not_tallied()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    NEW.tallied := false;
+    RETURN NEW;
+END $function$;
 
 CREATE OR REPLACE FUNCTION public.quota_room(project_ text, resource_ text, limit_ bigint, now_ timestamp with time zone)
  RETURNS boolean
@@ -603,6 +618,15 @@ AS $function$
 BEGIN
     INSERT INTO row_tallies (project, what, n) VALUES (OLD.project, TG_TABLE_NAME, -1);
     RETURN NULL;
+END $function$;
+
+CREATE OR REPLACE FUNCTION public.not_tallied()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    NEW.tallied := false;
+    RETURN NEW;
 END $function$;
 
 CREATE OR REPLACE FUNCTION public.quota_room(project_ text, resource_ text, limit_ bigint, now_ timestamp with time zone)

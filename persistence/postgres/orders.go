@@ -87,6 +87,7 @@ func (db *DB) CreateOrder(ctx context.Context, c order.Claimed, due time.Time, e
 	case !created:
 		return envelope.ErrKEKGone
 	}
+	db.tallies.sample("orders", c.Project, string(c.ID))
 	return nil
 }
 
@@ -146,16 +147,17 @@ func (db *DB) FindOrder(ctx context.Context, p auth.ProjectID, id order.ID) (ord
 	return r.take(), nil
 }
 
-// ListOrders implements order.Store. Each row of the page carries the count; a
-// page past the end has no row, and only then a second statement counts.
+// ListOrders implements order.Store. A page past the end has no row to carry
+// the count, and only then a second statement counts.
 func (db *DB) ListOrders(ctx context.Context, p auth.ProjectID, q order.Query) ([]order.Order, int, error) {
 	count, page := orderBuilders(p, q)
 	var found []order.Order
 	var total int
+	var unsettled string
 	text, args := page.Build()
 	err := db.query(ctx, "order_list", text, args, func(scan func(...any) error) error {
 		var r orderRow
-		if err := scan(append([]any{&total}, r.dest()...)...); err != nil {
+		if err := scan(append([]any{&total, &unsettled}, r.dest()...)...); err != nil {
 			return err
 		}
 		found = append(found, r.take())
@@ -163,28 +165,39 @@ func (db *DB) ListOrders(ctx context.Context, p auth.ProjectID, q order.Query) (
 	})
 	if err == nil && len(found) == 0 && q.Offset > 0 {
 		text, args = count.Build()
-		err = db.row(ctx, "order_count", text, args...).Scan(&total)
+		err = db.row(ctx, "order_count", text, args...).Scan(&total, &unsettled)
 	}
 	if err != nil {
 		return nil, 0, fmt.Errorf("list orders: %w", err)
 	}
+	db.tallies.note("orders", unsettled)
 	return found, total, nil
 }
 
 // orderBuilders returns the statement that counts and the one that reads the
-// page.
-func orderBuilders(p auth.ProjectID, q order.Query) (count, page *sqlbuilder.SelectBuilder) {
-	count = sqlbuilder.PostgreSQL.NewSelectBuilder().Select("count(*)").From("orders o")
-	page = sqlbuilder.PostgreSQL.NewSelectBuilder()
-	page.Select("("+page.Var(count)+")", orderColumns).From("orders o")
-	for _, b := range []*sqlbuilder.SelectBuilder{count, page} {
+// page: by an index alone, and then the page's own rows, one by one.
+func orderBuilders(p auth.ProjectID, q order.Query) (count, page sqlbuilder.Builder) {
+	selected := func(columns string) *sqlbuilder.SelectBuilder {
+		b := sqlbuilder.PostgreSQL.NewSelectBuilder().Select(columns).From("orders o")
 		b.Where(b.Equal("o.project", string(p)), "o.created_at > '-infinity'") // the index's condition
 		if q.Word != "" {
 			b.Where(b.Var(q.Word) + "::text = ANY (o.words)")
 		}
+		return b
 	}
-	page.OrderBy("o.created_at", "o.id").Limit(q.Limit).Offset(q.Offset)
-	return count, page
+	count = selected("count(*), ''")
+	if q.Word == "" {
+		count = totalOf("orders", p, postgreSQL("SELECT 0"))
+	}
+	found := selected("o.project, o.id").OrderBy("o.created_at", "o.id").Limit(q.Limit).Offset(q.Offset)
+	return count, postgreSQL(`
+		WITH t (total, unsettled) AS MATERIALIZED ($?),
+		page AS ($?)
+		SELECT (SELECT total FROM t), (SELECT unsettled FROM t), `+orderColumns+`
+		FROM page p
+		CROSS JOIN LATERAL (
+			SELECT`+orderColumns+` FROM orders o WHERE o.project = p.project AND o.id = p.id OFFSET 0) o
+		ORDER BY o.created_at, o.id`, count, found)
 }
 
 const deleteOrderText = `
@@ -212,5 +225,6 @@ func (db *DB) DeleteOrder(ctx context.Context, o order.Order, ev audit.Event) er
 	if !gone {
 		return order.ErrNotFound
 	}
+	db.tallies.sample("orders", o.Project, string(o.ID))
 	return nil
 }
