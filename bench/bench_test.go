@@ -71,7 +71,7 @@ func open(b *testing.B) fixture {
 	}
 	newEventID := func() string { return uuid.Must(uuid.NewV7()).String() }
 	orders := order.NewService(order.Deps{
-		Store: f.db, Sealer: sealer, Random: f.token, Pairs: keypair.NewMaker(1), Judge: judge, Recorder: records,
+		Store: f.db, Sealer: sealer, Random: sealer, Pairs: keypair.NewMaker(1), Judge: judge, Recorder: records,
 		NewID:          func() order.ID { return order.ID(uuid.NewString()) },
 		NewSecretID:    func() secret.ID { return secret.ID(uuid.NewString()) },
 		NewContainerID: func() container.ID { return container.ID(uuid.NewString()) },

@@ -96,7 +96,7 @@ func newCounted(t *testing.T) *counted {
 	quotas := quota.NewService(quota.Deps{Store: c.db, Judge: judge, Recorder: records, NewEventID: newEventID, Now: time.Now})
 	containers := container.NewService(container.Deps{Store: c.db, NewID: uuid.NewString, Gate: asks})
 	orders := order.NewService(order.Deps{
-		Store: c.db, Sealer: sealer, Random: c.token, Pairs: keypair.NewMaker(1), Judge: judge, Recorder: records,
+		Store: c.db, Sealer: sealer, Random: sealer, Pairs: keypair.NewMaker(1), Judge: judge, Recorder: records,
 		NewID:          func() order.ID { return order.ID(uuid.NewString()) },
 		NewSecretID:    func() secret.ID { return secret.ID(uuid.NewString()) },
 		NewContainerID: func() container.ID { return container.ID(uuid.NewString()) },
@@ -259,6 +259,7 @@ func TestBudgets(t *testing.T) {
 		all  []spending
 	}{
 		{"Barbican by access token", c.byToken, c.barbicanSpending()},
+		{"orders by access token", c.byToken, c.orderSpending()},
 		{"CSMS by access token", c.byToken, c.csmsSpending(c.byToken)},
 		{"CSMS by signature", c.byKey, c.csmsSpending(c.byKey)},
 	} {
@@ -321,6 +322,30 @@ func (c *counted) barbicanSpending() []spending {
 		{"remove metadata", make(whole, "/metadata/k"), 204, "DELETE", nil, spent{2, 0}, spent{2, 0}},
 		{"delete", make(whole, ""), 204, "DELETE", nil, spent{2, 0}, spent{2, 0}},
 		{"a secret that is not there", always(c.barbican + "/0a1b2c3d-0000-4000-8000-000000000001"), 404, "GET", nil, spent{1, 0}, spent{1, 0}},
+	}
+}
+
+// orderSpending: an order is stored and completed. The token gives a key's
+// bytes and wraps each payload, and wraps and unwraps a passphrase meanwhile.
+func (c *counted) orderSpending() []spending {
+	const key = `{"type":"key","meta":{"algorithm":"aes","bit_length":256}}`
+	const pair = `{"type":"asymmetric","meta":{"algorithm":"ec","bit_length":256`
+	orders := strings.TrimSuffix(c.barbican, "secrets") + "orders"
+	placed := func(t *testing.T) string {
+		a, _ := c.call(t, c.byToken, 202, "POST", orders, asJSON, key)
+		var made struct {
+			Ref string `json:"order_ref"`
+		}
+		a.json(t, &made)
+		return orders + "/" + filepath.Base(made.Ref)
+	}
+	return []spending{
+		{"a key", always(orders), 202, "POST", sameJSON(key), spent{2, 2}, spent{2, 2}},
+		{"a pair", always(orders), 202, "POST", sameJSON(pair + `}}`), spent{2, 2}, spent{2, 2}},
+		{"a pair with a passphrase", always(orders), 202, "POST", sameJSON(pair + `,"passphrase":"p"}}`), spent{2, 5}, spent{2, 5}},
+		{"show", placed, 200, "GET", nil, spent{1, 0}, spent{1, 0}},
+		{"list", always(orders + "?limit=5"), 200, "GET", nil, spent{3, 0}, spent{1, 0}},
+		{"delete", placed, 204, "DELETE", nil, spent{2, 0}, spent{2, 0}},
 	}
 }
 

@@ -51,7 +51,7 @@ func TestKilledServerFinishesItsOrders(t *testing.T) {
 	}
 	base, c = s.Env["KEY_MANAGER_URL"]+"/v1", demo(t, s)
 	var o shownOrder
-	for end := time.Now().Add(3 * time.Minute); o.Status != "ACTIVE" && time.Now().Before(end); time.Sleep(time.Second) {
+	for end := time.Now().Add(time.Minute); o.Status != "ACTIVE" && time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 		if found := list(c); len(found) == 1 {
 			o = found[0]
 		}

@@ -117,6 +117,37 @@ func TestPreferenceIsFoundWhileTheTokenIsAway(t *testing.T) {
 	opens(t, p.Sealer, sealed, place(3), "after")
 }
 
+// One group's token that is away stops no project of another.
+func TestRandomBytesComeFromTheProjectsGroup(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	p.prefer(t, "q", "g2")
+	random := func(project string) error {
+		t.Helper()
+		b, err := p.Random(t.Context(), project, 32)
+		if err == nil && b.Len() != 32 {
+			t.Errorf("%d bytes", b.Len())
+		}
+		return err
+	}
+	for _, project := range []string{"p", "q"} {
+		if err := random(project); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.token.SetAway(true)
+	if err := random("p"); fault.KindOf(err) != fault.Unavailable {
+		t.Errorf("with its token away: %v", err)
+	}
+	if err := random("q"); err != nil {
+		t.Errorf("with another group's token away: %v", err)
+	}
+	p.prefer(t, "p", "g2")
+	if err := random("p"); err != nil {
+		t.Errorf("moved to another group: %v", err)
+	}
+}
+
 // A thousand failures do not use up the KEK, though each asks the store.
 func TestFailuresLeaseNothing(t *testing.T) {
 	t.Parallel()

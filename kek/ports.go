@@ -19,6 +19,8 @@ type Token interface {
 	Wrap(ctx context.Context, kek key.Ref, dek sensitive.Bytes, aad []byte) ([]byte, error)
 	// Unwrap returns the DEK, which the caller wipes.
 	Unwrap(ctx context.Context, kek key.Ref, wrapped, aad []byte) (sensitive.Bytes, error)
+	// Random returns n random bytes, which the caller wipes.
+	Random(ctx context.Context, n int) (sensitive.Bytes, error)
 	// Destroy removes a key object; one that is not there is no error.
 	Destroy(ctx context.Context, kek key.Ref) error
 }

@@ -60,45 +60,63 @@ func NewSealer(d Deps) *Sealer {
 // The KEK may stop being active before the envelope is stored, and the project
 // may prefer another token group by then: the store answers envelope.ErrKEKGone,
 // and the caller seals again after Forget.
-func (s *Sealer) Seal(ctx context.Context, payload sensitive.Bytes, under envelope.MasterKey, at envelope.Binding) (envelope.Sealed, error) {
-	sealed, err := s.seal(ctx, payload, under, at)
-	if fault.KindOf(err) == fault.Unavailable && s.moved(ctx, at.Project, under, sealed.KEK) {
-		sealed, err = s.seal(ctx, payload, under, at)
-	}
-	if err != nil {
-		return envelope.Sealed{}, err
-	}
-	return sealed, nil
+func (s *Sealer) Seal(ctx context.Context, payload sensitive.Bytes, under envelope.MasterKey, at envelope.Binding) (sealed envelope.Sealed, err error) {
+	err = s.withActive(ctx, at.Project, under, func(active envelope.KEK, token Token) error {
+		r, err := ref(active)
+		if err != nil {
+			return err
+		}
+		dek := newDEK()
+		defer dek.Wipe()
+		wrapped, err := token.Wrap(ctx, r, dek, at.ForDEK(active.ID))
+		if err != nil {
+			return fmt.Errorf("wrap DEK under KEK %s: %w", active.ID, err)
+		}
+		aead, err := newAEAD(dek)
+		if err != nil {
+			return err
+		}
+		sealed = envelope.Sealed{
+			KEK: active, AsDefault: under == envelope.Default,
+			WrappedDEK: wrapped, Body: aead.Seal(nil, nil, payload.Reveal(), at.ForBody()),
+		}
+		return nil
+	})
+	return sealed, err
 }
 
-// seal tells the KEK that it used also where that failed.
-func (s *Sealer) seal(ctx context.Context, payload sensitive.Bytes, under envelope.MasterKey, at envelope.Binding) (envelope.Sealed, error) {
-	active, err := s.take(ctx, at.Project, under)
-	if err != nil {
-		return envelope.Sealed{}, fmt.Errorf("find active KEK of %s: %w", under, err)
-	}
-	sealed := envelope.Sealed{KEK: active, AsDefault: under == envelope.Default}
-	r, err := ref(active)
-	if err != nil {
-		return sealed, err
-	}
-	token, err := s.deps.Tokens.Group(active.Group)
-	if err != nil {
-		return sealed, fmt.Errorf("token of KEK %s: %w", active.ID, err)
-	}
-	dek := newDEK()
-	defer dek.Wipe()
+// Random returns n random bytes of the token that protects what is new in a
+// project, so that a project depends on no other token. It uses up one wrap.
+// The caller wipes them.
+func (s *Sealer) Random(ctx context.Context, project string, n int) (random sensitive.Bytes, err error) {
+	err = s.withActive(ctx, project, envelope.Default, func(active envelope.KEK, token Token) error {
+		if random, err = token.Random(ctx, n); err != nil {
+			return fmt.Errorf("random bytes of the token of KEK %s: %w", active.ID, err)
+		}
+		return nil
+	})
+	return random, err
+}
 
-	sealed.WrappedDEK, err = token.Wrap(ctx, r, dek, at.ForDEK(active.ID))
-	if err != nil {
-		return sealed, fmt.Errorf("wrap DEK under KEK %s: %w", active.ID, err)
+// withActive does something with the active KEK of a master key and its token,
+// and once more where that token did not answer and the project's default is
+// another by now.
+func (s *Sealer) withActive(ctx context.Context, project string, under envelope.MasterKey, do func(envelope.KEK, Token) error) error {
+	for again := false; ; again = true {
+		active, err := s.take(ctx, project, under)
+		if err != nil {
+			return fmt.Errorf("find active KEK of %s: %w", under, err)
+		}
+		token, err := s.deps.Tokens.Group(active.Group)
+		if err != nil {
+			err = fmt.Errorf("token of KEK %s: %w", active.ID, err)
+		} else {
+			err = do(active, token)
+		}
+		if again || fault.KindOf(err) != fault.Unavailable || !s.moved(ctx, project, under, active) {
+			return err
+		}
 	}
-	aead, err := newAEAD(dek)
-	if err != nil {
-		return sealed, err
-	}
-	sealed.Body = aead.Seal(nil, nil, payload.Reveal(), at.ForBody())
-	return sealed, nil
 }
 
 // Open decrypts what Seal made, at the place it was made for and nowhere else:

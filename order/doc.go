@@ -5,8 +5,9 @@
 //
 //	Order     what was asked for, and what became of it
 //	key       an order for one symmetric key; asymmetric is one for a key pair
-//	claim     a worker's right to work on an order until a moment; whoever
-//	          claims it later has a higher attempt, and only the highest counts
+//	claim     a worker's right to work on an order until a moment, which it moves
+//	          while it is at it; whoever claims it later has a higher attempt,
+//	          and only the highest counts
 //	place     room for one more order to be worked on in this process
 //	complete  store all that an order made, and that it is ACTIVE, at once
 //

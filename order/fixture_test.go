@@ -79,9 +79,10 @@ func (w *world) Record(_ context.Context, ev audit.Event) error {
 // node is one process of the installation.
 func (w *world) node(change ...func(*order.Deps)) *order.Service {
 	w.Helper()
+	sealer := kek.NewSealer(kek.Deps{Tokens: kek.OneGroup(w.token), Store: w.db, NewID: uuid.NewString, Now: w.clock})
 	d := order.Deps{
-		Store: w.db, Random: w.token, Pairs: keypair.NewMaker(2), Judge: w, Recorder: w, Now: w.clock, Patience: time.Minute,
-		Sealer:         kek.NewSealer(kek.Deps{Tokens: kek.OneGroup(w.token), Store: w.db, NewID: uuid.NewString, Now: w.clock}),
+		Store: w.db, Sealer: sealer, Random: sealer, Pairs: keypair.NewMaker(2), Judge: w, Recorder: w, Now: w.clock,
+		Patience: time.Minute, Claim: time.Minute, // nobody is heard of while a test lasts
 		NewID:          func() order.ID { return order.ID(uuid.NewString()) },
 		NewSecretID:    func() secret.ID { return secret.ID(uuid.NewString()) },
 		NewContainerID: func() container.ID { return container.ID(uuid.NewString()) },
@@ -257,7 +258,9 @@ type (
 	pairs  func(ctx context.Context) (order.Pair, error)
 )
 
-func (f random) Random(ctx context.Context, n int) (sensitive.Bytes, error) { return f(ctx, n) }
+func (f random) Random(ctx context.Context, _ string, n int) (sensitive.Bytes, error) {
+	return f(ctx, n)
+}
 
 func (f pairs) Make(ctx context.Context, _ string, _ int, _ sensitive.Bytes) (order.Pair, error) {
 	return f(ctx)

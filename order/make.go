@@ -66,7 +66,7 @@ func (s *Service) produce(ctx context.Context, c Claimed) ([]product, *container
 		if err != nil {
 			return nil, nil, err
 		}
-		key, err := s.random(ctx, n)
+		key, err := s.random(ctx, c.Project, n)
 		if err != nil {
 			return nil, nil, fmt.Errorf("make a key: %w", err)
 		}

@@ -37,7 +37,7 @@ const (
 var (
 	ErrNotFound = fault.New(fault.NotFound, "the order does not exist")
 	// ErrLost says that an order is not the worker's any more: somebody else
-	// claimed it, finished it or deleted it. It never leaves this package.
+	// claimed it, finished it or deleted it. Only Deps.Ended hears of it.
 	ErrLost = fault.New(fault.WrongState, "the order is somebody else's by now")
 )
 

@@ -36,6 +36,8 @@ type Store interface {
 	CompleteOrder(ctx context.Context, c Claimed, y Yield, now time.Time) error
 	// FailOrder makes the order ERROR, with the condition of CompleteOrder.
 	FailOrder(ctx context.Context, c Claimed, why Failure, ev audit.Event) error
+	// KeepOrder makes c's claim last until then, with that condition, too.
+	KeepOrder(ctx context.Context, c Claimed, until time.Time) error
 	// ReleaseOrder gives a claim back: anybody may claim the order from due on.
 	// One that is not c's any more stays as it is.
 	ReleaseOrder(ctx context.Context, c Claimed, due time.Time) error
@@ -63,10 +65,10 @@ type Sealer interface {
 	Forget(project string, under envelope.MasterKey, gone envelope.KEKID)
 }
 
-// Random gives random bytes of the token. *hsm.Token is one. The caller wipes
-// them.
+// Random gives random bytes of the token that a project's new secrets go to.
+// *kek.Sealer is one. The caller wipes them.
 type Random interface {
-	Random(ctx context.Context, n int) (sensitive.Bytes, error)
+	Random(ctx context.Context, project string, n int) (sensitive.Bytes, error)
 }
 
 // Pair is a key pair in PEM.

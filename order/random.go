@@ -13,8 +13,8 @@ import (
 
 // random returns n bytes for a key: the token's and as many of the server's
 // own, XORed. It is as good as the better of the two.
-func (s *Service) random(ctx context.Context, n int) (sensitive.Bytes, error) {
-	token, err := s.deps.Random.Random(ctx, n)
+func (s *Service) random(ctx context.Context, p auth.ProjectID, n int) (sensitive.Bytes, error) {
+	token, err := s.deps.Random.Random(ctx, string(p), n)
 	if err != nil {
 		return sensitive.Bytes{}, err
 	}

@@ -47,8 +47,8 @@ type Deps struct {
 	// Places is how many orders of a kind this process works on at once: 16 for
 	// keys, which wait for the token, and 2 for pairs.
 	Places map[Kind]int
-	// Claim is how long a worker may take, and how long another one waits for
-	// one that died (1 minute).
+	// Claim is how long a worker that is not heard of is taken to be alive
+	// (5 s). Those that are alive are heard of several times meanwhile.
 	Claim time.Duration
 	// Patience is how long Create waits for the order to be finished (10 s).
 	// Clients may ask for what an order made right away.
@@ -67,7 +67,7 @@ func NewService(d Deps) *Service {
 		d.NewID == nil || d.NewSecretID == nil || d.NewContainerID == nil || d.NewEventID == nil || d.Now == nil {
 		panic("order.NewService: incomplete Deps")
 	}
-	d.Claim = cmp.Or(d.Claim, time.Minute)
+	d.Claim = cmp.Or(d.Claim, 5*time.Second)
 	d.Patience = cmp.Or(d.Patience, 10*time.Second)
 	if d.Fill == nil {
 		d.Fill = fill

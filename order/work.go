@@ -19,6 +19,12 @@ const maxLapses = 5
 // slowest is the longest an order rests after something failed that may pass.
 const slowest = 30 * time.Second
 
+// longest is how long one attempt may take: a large RSA key on a slow machine.
+const longest = time.Minute
+
+// beats is how often a worker says that it is alive, in the time of a claim.
+const beats = 5
+
 // lastWords is how long giving a claim back may take while the server ends.
 const lastWords = 2 * time.Second
 
@@ -122,13 +128,17 @@ func (s *Service) begin(p *place, c Claimed, more bool) (ended <-chan Order) {
 	return out
 }
 
-// do works on one order for at most as long as it is claimed, less the time
-// that it takes to say so, and returns the order as it is then.
+// do works on one order, as long as nobody else claims it, and returns the
+// order as it is then.
 func (s *Service) do(c Claimed) Order {
-	ctx, cancel := context.WithTimeout(s.life, s.deps.Claim-s.deps.Claim/6)
+	ctx, cancel := context.WithTimeout(s.life, longest)
 	defer cancel()
 	began := time.Now()
+	ctx, stop := s.keep(ctx, c)
 	o, err := s.finish(ctx, c)
+	if lost := stop(); lost && o.Status == Pending {
+		err = ErrLost
+	}
 	if o.Status == Pending && !errors.Is(err, ErrLost) {
 		if back := s.release(c); back != nil {
 			err = errors.Join(err, fmt.Errorf("give the claim back: %w", back))
@@ -136,6 +146,35 @@ func (s *Service) do(c Claimed) Order {
 	}
 	s.deps.Ended(o, time.Since(began), err)
 	return o
+}
+
+// keep moves the end of the claim until stop is called, which waits for the
+// last of it. When the order is gone, final or somebody else's, the context ends
+// and stop returns true.
+func (s *Service) keep(ctx context.Context, c Claimed) (_ context.Context, stop func() (lost bool)) {
+	ctx, end := context.WithCancelCause(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		beat := time.NewTicker(s.deps.Claim / beats)
+		defer beat.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-beat.C:
+			}
+			// Another failure may pass before the claim lapses.
+			if err := s.deps.Store.KeepOrder(ctx, c, s.gate.Time().Add(s.deps.Claim)); errors.Is(err, ErrLost) {
+				end(err)
+			}
+		}
+	}()
+	return ctx, func() bool {
+		end(nil)
+		<-done
+		return errors.Is(context.Cause(ctx), ErrLost)
+	}
 }
 
 // finish makes an order final. One that still is PENDING afterwards has an error

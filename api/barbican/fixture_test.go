@@ -210,7 +210,7 @@ func newWorldUnder(t testing.TB, mode cedar.Mode, change ...func(*barbican.API))
 	})
 	w.containers = container.NewService(container.Deps{Store: w.db, NewID: uuid.NewString, Gate: w.gate})
 	w.orders = order.NewService(order.Deps{
-		Store: w.db, Sealer: sealer, Random: w.token, Pairs: keypair.NewMaker(2),
+		Store: w.db, Sealer: sealer, Random: sealer, Pairs: keypair.NewMaker(2),
 		Judge: judge(), Recorder: w.journal, Now: w.clock.now, Patience: time.Minute,
 		NewID:          func() order.ID { return order.ID(count(&ids, "00000000-0000-4000-8000-%012d")) },
 		NewSecretID:    func() secret.ID { return secret.ID(count(&ids, "00000000-0000-4000-8000-%012d")) },

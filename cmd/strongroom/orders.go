@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"runtime"
 	"time"
 
@@ -8,7 +9,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/strongroom-kms/strongroom/container"
-	"github.com/strongroom-kms/strongroom/fault"
 	"github.com/strongroom-kms/strongroom/order"
 	"github.com/strongroom-kms/strongroom/order/keypair"
 	"github.com/strongroom-kms/strongroom/secret"
@@ -23,7 +23,7 @@ func (p *parts) buildOrders(newEventID func() string) {
 	p.orders = order.NewService(order.Deps{
 		Store:          p.db,
 		Sealer:         p.sealer,
-		Random:         p.token,
+		Random:         p.sealer,
 		Pairs:          keypair.NewMaker(pairs),
 		Judge:          p.judge,
 		Recorder:       p.records,
@@ -46,9 +46,12 @@ func (p *parts) orderEnded(o order.Order, took time.Duration, err error) {
 		return
 	}
 	log := p.log.With(zap.String("order", string(o.ID)), zap.String("status", string(o.Status)), zap.Error(err))
-	if fault.KindOf(err) == fault.Unavailable {
-		log.Warn("an order waits for what is away")
-	} else {
+	switch {
+	case errors.Is(err, order.ErrLost):
+		log.Info("an order was deleted or taken over meanwhile")
+	case o.Status == order.Pending:
+		log.Warn("an order was given back, to be tried again")
+	default:
 		log.Error("an order was not carried out")
 	}
 }

@@ -171,12 +171,18 @@ func TestOnlyTheLastAttemptCompletes(t *testing.T) {
 		if err := w.db.FailOrder(ctx, c, order.Failure{Code: "500", Reason: "r"}, w.event()); !errors.Is(err, order.ErrLost) {
 			t.Errorf("FailOrder %s: %v", when, err)
 		}
+		if err := w.db.KeepOrder(ctx, c, now.Add(-time.Hour)); !errors.Is(err, order.ErrLost) {
+			t.Errorf("KeepOrder %s: %v", when, err)
+		}
 		if err := w.db.ReleaseOrder(ctx, c, now.Add(-time.Hour)); err != nil {
 			t.Errorf("ReleaseOrder %s: %v", when, err)
 		}
 	}
+	if err := w.db.KeepOrder(ctx, second, now.Add(2*time.Hour)); err != nil {
+		t.Errorf("KeepOrder of the last claim: %v", err)
+	}
 	lost(first, "after somebody else's claim")
-	if _, ok, err := w.db.ClaimOrder(ctx, []order.Kind{order.Key}, now, now.Add(time.Hour)); ok || err != nil {
+	if _, ok, err := w.db.ClaimOrder(ctx, []order.Kind{order.Key}, now.Add(90*time.Minute), now.Add(2*time.Hour)); ok || err != nil {
 		t.Errorf("a claim that holds was broken: %v, %v", ok, err)
 	}
 	if n := w.rows("secrets"); n != 0 {
@@ -375,6 +381,7 @@ func TestOrderRoundTrips(t *testing.T) {
 			ordered, _, err = w.db.ClaimOrder(ctx, []order.Kind{order.Key}, now, now.Add(time.Hour))
 			return err
 		}},
+		{"KeepOrder", 1, func() error { return w.db.KeepOrder(ctx, ordered, now.Add(time.Hour)) }},
 		{"ReleaseOrder", 1, func() error { return w.db.ReleaseOrder(ctx, ordered, now) }},
 		{"CompleteOrder of a pair", 1, func() error {
 			c := w.ordered(order.Asymmetric, nil, 1)

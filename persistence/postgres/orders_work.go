@@ -236,6 +236,20 @@ func (db *DB) FailOrder(ctx context.Context, c order.Claimed, why order.Failure,
 	return nil
 }
 
+const keepOrderText = `UPDATE orders o SET due_at = $4 WHERE ` + atAttempt
+
+// KeepOrder implements order.Store.
+func (db *DB) KeepOrder(ctx context.Context, c order.Claimed, until time.Time) error {
+	n, err := db.exec(ctx, "order_keep", keepOrderText, string(c.Project), string(c.ID), int64(c.Attempt), until)
+	if err != nil {
+		return fmt.Errorf("keep order: %w", err)
+	}
+	if n == 0 {
+		return order.ErrLost
+	}
+	return nil
+}
+
 const releaseOrderText = `UPDATE orders o SET due_at = $4, lapses = 0 WHERE ` + atAttempt
 
 // ReleaseOrder implements order.Store. The attempt stays: until somebody claims
