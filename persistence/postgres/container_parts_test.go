@@ -112,6 +112,9 @@ func TestContainerConsumersInTheStore(t *testing.T) {
 	if n := w.rows("audit_events"); n != events {
 		t.Errorf("%d events of what changed nothing", n-events)
 	}
+	if diff := cmp.Diff(before, w.now(c)); diff != "" {
+		t.Errorf("again, before and after:\n%s", diff)
+	}
 	page, total, err := w.db.ListContainerConsumers(t.Context(), c, 2, 1)
 	if err != nil || total != 3 || len(page) != 2 || page[0].Name != "a" || page[1].Name != "m" || page[1].Registrar != "guests" {
 		t.Errorf("%+v, %d, %v", page, total, err)
