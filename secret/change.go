@@ -2,8 +2,10 @@ package secret
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"math/big"
 	"slices"
 	"time"
 
@@ -306,9 +308,12 @@ func (l *Located) Delete(ctx context.Context) error {
 // retry runs change until no other change comes first. After a race it reads
 // the secret anew, and change decides again from what it finds.
 func retry[T any](ctx context.Context, l *Located, change func() (T, error)) (T, error) {
-	for range tries {
+	for lost := range tries {
 		out, err := change()
 		if !errors.Is(err, ErrStale) && !errors.Is(err, envelope.ErrKEKGone) {
+			return out, err
+		}
+		if err := giveWay(ctx, lost); err != nil {
 			return out, err
 		}
 		if err := l.again(ctx); err != nil {
@@ -317,4 +322,20 @@ func retry[T any](ctx context.Context, l *Located, change func() (T, error)) (T,
 	}
 	var none T
 	return none, ErrStale
+}
+
+// giveWay lets others go first, for a time that grows with the races that were
+// lost. A crowd at one secret would lose against each other forever.
+func giveWay(ctx context.Context, lost int) error {
+	longest := time.Duration(lost+1) * 2 * time.Millisecond
+	pause, err := rand.Int(rand.Reader, big.NewInt(int64(longest)))
+	if err != nil {
+		return fmt.Errorf("choose a pause: %w", err)
+	}
+	select {
+	case <-time.After(time.Duration(pause.Int64())):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }

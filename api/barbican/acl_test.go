@@ -302,3 +302,19 @@ func TestPartsAtOnce(t *testing.T) {
 		}).in(t, w)
 	}
 }
+
+// A crowd that changes one ACL takes turns; nobody is told to come back later.
+func TestManyChangeOneACL(t *testing.T) {
+	w := newWorld(t)
+	w.make("S", `{}`)
+	var wg sync.WaitGroup
+	for i := range 100 {
+		wg.Go(func() {
+			body := fmt.Sprintf(`{"read":{"users":["u%d"]}}`, i)
+			if a := w.do("u1", "PATCH /v1/secrets/{S}/acl", "", body); a.code != 200 {
+				t.Errorf("change %d: %d %s", i, a.code, a.body)
+			}
+		})
+	}
+	wg.Wait()
+}
