@@ -9,14 +9,14 @@ import (
 // domain packages may import each other and the standard library. They never
 // see a transport, SQL, PKCS#11 or a library of others.
 var domain = []string{
-	"secret", "secretstore", "container", "order", "cmk", "kek", "kek/envelope", "policy", "auth", "auth/realm", "audit", "gate", "tenant", "quota", "event", "transport", "hsm/key", "fault", "sensitive",
+	"secret", "secretstore", "container", "order", "cmk", "kek", "kek/envelope", "policy", "auth", "auth/realm", "audit", "gate", "tenant", "quota", "event", "rotation", "transport", "hsm/key", "fault", "sensitive",
 }
 
 // leaves may be imported where the folder above them may not.
 var leaves = []string{"kek/envelope", "hsm/key", "fault", "sensitive"}
 
 // adapters lie in their subject's folder, and are not part of it.
-var adapters = []string{"policy/cedar", "audit/journal", "auth/password", "auth/keystone", "order/keypair"}
+var adapters = []string{"policy/cedar", "audit/journal", "auth/password", "auth/keystone", "order/keypair", "rotation/pgtarget", "rotation/mysqltarget"}
 
 // outward are packages of the standard library that talk to the outside.
 var outward = []string{"net/http", "database/sql", "os", "os/exec", "net", "syscall", "unsafe", "C", "plugin"}
@@ -35,6 +35,9 @@ var forbidden = map[string][]string{
 	"secret":               {"kek", "hsm", "persistence", "api", "container"},
 	"secretstore":          {"secret", "container", "cmk", "kek", "hsm", "persistence", "api"},
 	"container":            {"kek", "hsm", "persistence", "api"},
+	"rotation":             {"kek", "hsm", "persistence", "api"},
+	"rotation/pgtarget":    {"kek", "hsm", "persistence", "api", "configs", "telemetry", "rotation/mysqltarget"},
+	"rotation/mysqltarget": {"kek", "hsm", "persistence", "api", "configs", "telemetry", "rotation/pgtarget"},
 	"cmk":                  {"kek", "hsm", "persistence", "api"},
 	"order":                {"kek", "hsm", "persistence", "api", "crypto/rsa", "crypto/x509"},
 	"order/keypair":        {"kek", "hsm", "persistence", "api", "policy/cedar", "audit/journal", "auth/password", "auth/keystone", "net/http", "database/sql"},
@@ -68,7 +71,9 @@ var forbidden = map[string][]string{
 var onlyIn = map[string][]string{
 	"github.com/miekg/pkcs11":         {"hsm/worker"},
 	"github.com/ThalesGroup/crypto11": {"hsm/worker"},
-	"github.com/lib/pq":               {"persistence", "bench"}, // bench: a floor to compare with
+	"github.com/lib/pq":               {"persistence", "rotation/pgtarget", "bench"}, // bench: a floor to compare with
+	"github.com/xdg-go/scram":         {"rotation/pgtarget"},
+	"github.com/go-sql-driver":        {"rotation/mysqltarget"},
 	"github.com/gorilla/mux":          {"api"},
 	"github.com/cedar-policy":         {"policy/cedar"},
 	"github.com/spf13/cobra":          {"cmd"},
@@ -78,7 +83,7 @@ var onlyIn = map[string][]string{
 	"github.com/alexedwards/argon2id": {"auth/password"},
 	"github.com/gophercloud":          {"auth/keystone"},
 	"github.com/maypok86/otter":       {"auth/keystone"},
-	"database/sql":                    {"persistence", "bench"},
+	"database/sql":                    {"persistence", "rotation/pgtarget", "rotation/mysqltarget", "bench"},
 	"crypto/aes":                      {"kek", "order/keypair", "hsm/internal/blob", "hsm/worker/fakecki", "bench"},
 	"crypto/cipher":                   {"kek", "order/keypair", "hsm/internal/blob", "hsm/worker/fakecki", "bench"},
 	"math/rand":                       {"hsm", "event", "bench"}, // jitter and load, nothing that anybody could gain from guessing

@@ -154,6 +154,7 @@ type CSMS struct {
 	MaxBody              Bytes         `yaml:"max_body"`
 	ClockSkew            time.Duration `yaml:"clock_skew"`
 	AllowUnsignedPayload bool          `yaml:"allow_unsigned_payload"`
+	Rotation             Rotation      `yaml:"rotation"`
 }
 
 // Identity says who knows the callers, and has the built-in identity service.

@@ -41,6 +41,10 @@ func (c Config) CheckFiles() error {
 		_, err = ks.Roots()
 		k.check(err == nil, "identity.keystone.ca_file", "%v", err)
 	}
+	for i, in := range c.CSMS.Rotation.Instances {
+		_, err := in.Roots()
+		k.check(err == nil, fmt.Sprintf("csms.rotation.instances[%d].ca_file", i), "%v", err)
+	}
 	if c.Policy.File != "" {
 		_, err := os.Stat(c.Policy.File)
 		k.check(err == nil, "policy.file", "%v", err)

@@ -172,6 +172,9 @@ func (c *Config) FillIn() {
 		c.Listeners[i].fillIn()
 	}
 	c.HSM.fillIn()
+	for i := range c.CSMS.Rotation.Instances {
+		c.CSMS.Rotation.Instances[i].fillIn()
+	}
 }
 
 // fillIn sets what tokens and their groups leave out.

@@ -233,6 +233,7 @@ func (k *checker) csms(c CSMS) {
 	k.check(c.MaxBody >= c.MaxSecretString, "csms.max_body", "is smaller than max_secret_string")
 	k.oneOf(c.UnknownKey, "csms.unknown_key", "literal", "strict")
 	k.positive(c.ClockSkew, "csms.clock_skew")
+	k.rotation(c.Rotation)
 }
 
 func (k *checker) identity(c Identity) {

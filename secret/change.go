@@ -62,6 +62,9 @@ func (l *Located) add(ctx context.Context, ev audit.Event, in NewVersion, may fu
 			return Version{}, l.s.gate.Refuse(ctx, ev.As(audit.Refused), err)
 		}
 		sec := l.found.Secret
+		if err := sec.pendingFree(in.Stages...); err != nil {
+			return Version{}, l.s.gate.Refuse(ctx, ev.As(audit.Refused), err)
+		}
 		now := l.s.now()
 		under := sec.Key
 		if under == "" {
@@ -138,7 +141,7 @@ func (l *Located) SetStage(ctx context.Context, name Stage, version int) (Mark, 
 		return Mark{}, err
 	}
 	return retry(ctx, l, func() (Mark, error) {
-		if err := l.found.Secret.usable(); err != nil {
+		if err := firstOf(l.found.Secret.usable(), l.found.Secret.pendingFree(name)); err != nil {
 			return Mark{}, l.s.gate.Refuse(ctx, ev.As(audit.Refused), err)
 		}
 		if !slices.ContainsFunc(l.found.Versions, func(v Version) bool { return v.Number == version }) {
@@ -168,7 +171,7 @@ func (l *Located) DropStage(ctx context.Context, name Stage) error {
 		if err := l.found.Secret.usable(); err != nil {
 			return Mark{}, l.s.gate.Refuse(ctx, ev.As(audit.Refused), err)
 		}
-		if name == Current || name == Previous {
+		if name == Current || name == Previous || l.found.Secret.pendingFree(name) != nil {
 			return Mark{}, ErrBuiltInStage
 		}
 		pos := l.found.positions()
@@ -283,6 +286,15 @@ func (s Secret) with(u Update, keyID envelope.MasterKey, now time.Time) (Secret,
 	var err error
 	s.Rotation, err = s.Rotation.schedule(now)
 	return s, err
+}
+
+func firstOf(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func set[T any](to *T, from *T) {

@@ -44,6 +44,7 @@
 //	list.go      listing, in either dialect's way
 //	rotation.go  how a rotation period is written
 //	password.go  random passwords
+//	rotate.go    what a rotation does to versions and stages
 //	ports.go     what the operations need from the outside
 //
 // The package does no I/O of its own and imports no transport, no SQL and no

@@ -14,6 +14,7 @@ import (
 	"github.com/strongroom-kms/strongroom/fault"
 	"github.com/strongroom-kms/strongroom/policy"
 	"github.com/strongroom-kms/strongroom/secret"
+	"github.com/strongroom-kms/strongroom/sensitive"
 )
 
 // operation calls one method and returns what it revealed.
@@ -98,6 +99,15 @@ var gated = map[string]operation{
 	"Located.Tags": {policy.TagList, func(ctx context.Context, _ *secret.Service, l *secret.Located, _ auth.Principal) (any, error) {
 		return l.Tags(ctx)
 	}},
+	"Located.BeginRotation": {policy.SecretRotate, func(ctx context.Context, s *secret.Service, l *secret.Located, who auth.Principal) (any, error) {
+		return l.BeginRotation(ctx, secret.Renewal{
+			May: func(secret.Secret) error { return nil },
+			Next: func(secret.Secret, sensitive.Bytes) (sensitive.Bytes, error) {
+				return sensitive.Take([]byte("next")), nil
+			},
+			Write: func(context.Context, secret.Change, audit.Event) error { return nil },
+		})
+	}},
 	"Located.AddTag": {policy.TagAdd, func(ctx context.Context, _ *secret.Service, l *secret.Located, _ auth.Principal) (any, error) {
 		return nil, l.AddTag(ctx, secret.Tag{Key: "new"})
 	}},
@@ -168,11 +178,16 @@ var gated = map[string]operation{
 
 // open are the methods that answer without a decision, and why that is right.
 var open = map[string]string{
-	"Service.Locate":     "tells only that a secret exists; what a miss tells is a test of its own",
-	"Service.Trespass":   "is itself a refusal",
-	"Service.Purge":      "is nobody's request: what it removes does not exist for anyone",
-	"Located.Handle":     "is what the caller said",
-	"Located.HasPayload": "is known from the content types, which are asked for after the gate",
+	"Service.Locate":         "tells only that a secret exists; what a miss tells is a test of its own",
+	"Service.Trespass":       "is itself a refusal",
+	"Service.Purge":          "is nobody's request: what it removes does not exist for anyone",
+	"Located.Handle":         "is what the caller said",
+	"Service.LocateToRotate": "is nobody's request: the program itself is who acts, and all it does is recorded",
+	"Located.Secret":         "is zero for a caller's",
+	"Located.RevealToRotate": "is refused to a caller's",
+	"Located.EndRotation":    "is refused to a caller's",
+	"Located.PutOffRotation": "is refused to a caller's",
+	"Located.HasPayload":     "is known from the content types, which are asked for after the gate",
 }
 
 func TestEveryMethodIsInTheTable(t *testing.T) {
@@ -436,5 +451,38 @@ func TestTrespassIsOnRecord(t *testing.T) {
 	}
 	if ev := r.record.only(t, policy.ProjectEnter, audit.Denied); ev.Project != "p2" || ev.Initiator.Project != "p1" {
 		t.Errorf("recorded %+v", ev)
+	}
+}
+
+// What the program itself does with a secret is refused to a caller's Located,
+// whatever the judge says.
+func TestRotationIsTheProgramsOwn(t *testing.T) {
+	t.Parallel()
+	r := newRoom(t, nil)
+	name := "demo"
+	sec, err := r.Create(t.Context(), auth.Principal{User: "u", Project: "p", Family: policy.Huawei}, secret.New{
+		Name: &name, Payload: sensitive.Take([]byte("x")), ContentType: secret.Text,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := r.Locate(t.Context(), auth.Principal{User: "u", Project: "p"}, policy.SecretRotate, secret.Within("p", sec.ID), secret.Want{Sealed: true, Versions: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(context.Context, secret.Change, audit.Event) error {
+		t.Error("written")
+		return nil
+	}
+	_, revealed := l.RevealToRotate(t.Context())
+	for what, err := range map[string]error{
+		"reveal": revealed, "end": l.EndRotation(t.Context(), 1, secret.Ending{Write: write}), "put off": l.PutOffRotation(t.Context(), write),
+	} {
+		if !errors.Is(err, secret.ErrDenied) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if l.Secret().ID != "" {
+		t.Error("a caller sees the secret without asking")
 	}
 }

@@ -61,15 +61,25 @@ func (l *Located) reveal(ctx context.Context, act policy.Action) (Revealed, erro
 	if err := l.s.admitKey(ctx, l.who, policy.DataKeyOpen, v.Key, v.Sealed.KEK.Default); err != nil {
 		return Revealed{}, err
 	}
-	if err := l.s.deps.Recorder.Record(ctx, ev); err != nil {
-		return Revealed{}, fmt.Errorf("record access: %w", err)
-	}
-	payload, err := l.s.deps.Sealer.Open(ctx, v.Sealed, sec.place(v.Number))
+	payload, err := l.open(ctx, ev)
 	if err != nil {
-		return Revealed{}, fmt.Errorf("open version %d: %w", v.Number, err)
+		return Revealed{}, err
 	}
 	v.Stages = l.found.positions().on(v.Number)
 	return Revealed{Secret: sec, Version: v, Payload: payload}, nil
+}
+
+// open opens what was found, once that is on record.
+func (l *Located) open(ctx context.Context, ev audit.Event) (sensitive.Bytes, error) {
+	if err := l.s.deps.Recorder.Record(ctx, ev); err != nil {
+		return sensitive.Bytes{}, fmt.Errorf("record access: %w", err)
+	}
+	v := l.found.Version
+	payload, err := l.s.deps.Sealer.Open(ctx, v.Sealed, l.found.Secret.place(v.Number))
+	if err != nil {
+		return sensitive.Bytes{}, fmt.Errorf("open version %d: %w", v.Number, err)
+	}
+	return payload, nil
 }
 
 // Versions lists what is known of all versions, by number. Locate it with

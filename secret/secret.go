@@ -117,6 +117,7 @@ type Rotation struct {
 	FuncURN string
 	Last    *time.Time
 	Next    *time.Time
+	Version int // that a running rotation is about to put into force; 0: none runs
 }
 
 // Expired reports whether the secret is past its expiration: it then behaves

@@ -55,6 +55,7 @@ type Located struct {
 	who   auth.Principal
 	want  Want
 	found Found
+	own   bool // the program itself is who acts, and no judge is asked
 
 	admitted policy.Action // what the gate allowed last,
 	event    audit.Event   // and its record
@@ -96,6 +97,9 @@ func (l *Located) admit(ctx context.Context, act policy.Action, version string, 
 	if l.admitted != act || version != "" || stage != "" {
 		t := l.found.Secret.target()
 		t.Version, t.Stage = version, string(stage)
+		if l.own {
+			return audit.New(l.s.deps.NewEventID(), l.s.now(), l.who, act, t, policy.Decision{Allowed: true}), nil
+		}
 		ev, err := l.s.gate.Admit(ctx, l.who, act, t)
 		if err != nil {
 			return ev, err

@@ -15,6 +15,7 @@ import (
 	"github.com/strongroom-kms/strongroom/auth"
 	"github.com/strongroom-kms/strongroom/fault"
 	"github.com/strongroom-kms/strongroom/policy"
+	"github.com/strongroom-kms/strongroom/rotation"
 	"github.com/strongroom-kms/strongroom/secret"
 )
 
@@ -22,6 +23,7 @@ import (
 // vendor's behaviour.
 type API struct {
 	Secrets    *secret.Service
+	Rotations  *rotation.Service
 	Identity   Identity
 	Signatures *aksk.Verifier
 	Log        *zap.Logger
@@ -105,6 +107,7 @@ func (a *API) routes() []route {
 		a.tagRoutes(),
 		a.batchRoutes(),
 		a.passwordRoutes(),
+		a.rotationRoutes(),
 	)
 }
 

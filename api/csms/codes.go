@@ -9,6 +9,7 @@ import (
 	"github.com/strongroom-kms/strongroom/fault"
 	"github.com/strongroom-kms/strongroom/kek/envelope"
 	"github.com/strongroom-kms/strongroom/quota"
+	"github.com/strongroom-kms/strongroom/rotation"
 	"github.com/strongroom-kms/strongroom/secret"
 )
 
@@ -73,6 +74,11 @@ var sentinels = []struct {
 	{quota.ErrReached, answer{http.StatusBadRequest, "CSMS.0202"}},
 	{secret.ErrNoEvent, answer{http.StatusBadRequest, "CSMS.0005"}},
 	{secret.ErrTooLarge, answer{http.StatusBadRequest, "CSMS.0002"}},
+	{rotation.ErrKind, answer{http.StatusBadRequest, "CSMS.0908"}},
+	{secret.ErrRotating, answer{http.StatusConflict, "CSMS.0909"}},
+	{rotation.ErrNoInstance, answer{http.StatusBadRequest, "CSMS.0912"}},
+	{rotation.ErrConfig, answer{http.StatusBadRequest, "CSMS.0912"}},
+	{rotation.ErrValue, answer{http.StatusBadRequest, "CSMS.0912"}},
 	{envelope.ErrNoMasterKey, answer{http.StatusBadRequest, "CSMS.0401"}},
 	{envelope.ErrKeyUnusable, answer{http.StatusBadRequest, "CSMS.0401"}},
 }

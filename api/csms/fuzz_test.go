@@ -1,11 +1,9 @@
 package csms
 
 import (
-	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"reflect"
 	"regexp"
 	"strings"
 	"testing"
@@ -133,26 +131,15 @@ func FuzzListQuery(f *testing.F) {
 	})
 }
 
-// Text that is JSON stays as it is, so single quotes can break nothing that
-// the documents promise; and reading any text twice is reading it once.
-func FuzzRotationConfigQuotes(f *testing.F) {
+// What a rotation_config is refused for is the client's.
+func FuzzRotationConfig(f *testing.F) {
 	for _, s := range []string{
-		`{"InstanceId":"i","SecretSubType":"SingleUser"}`, `{'rds_instance_id':'i','Secret_sub_type':'MultiUser'}`,
-		`{'a':'it\'s "x" \\ \n'}`, `{"a":"it's"}`, `{'a':"b'c"}`, `'`, `"\`, `{'a':'\`,
+		`{"InstanceId":"i","SecretSubType":"SingleUser"}`, `{'rds_instance_id':'i','Secret_sub_type':'MultiUser'}`, `{"SecretSubType":"SingleUser"}`,
 	} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		once := doubleQuoted(s)
-		if json.Valid([]byte(s)) && once != s {
-			t.Errorf("JSON %q became %q", s, once)
-		}
-		if a, ok := looseObject(s); ok {
-			if b, ok := looseObject(once); !ok || !reflect.DeepEqual(a, b) {
-				t.Errorf("%q reads as %v, then as %v", s, a, b)
-			}
-		}
-		if c, err := parseRotationConfig(s); err == nil && c.instance == "" {
+		if c, err := parseRotationConfig(s); err == nil && c.Instance == "" {
 			t.Errorf("%q names no instance", s)
 		} else if err != nil && fault.KindOf(err) != fault.Invalid {
 			t.Errorf("%q: %v", s, err)

@@ -25,6 +25,8 @@ var routes = map[string]string{
 	base + "/batch-get-secret-value":              "DELETE, GET, POST, PUT",
 	csmsPath + "/demo/tags":                       "GET, POST",
 	csmsPath + "/demo/tags/env":                   "DELETE",
+	base + "/demo/rotate":                         "POST",
+	tasks:                                         "GET",
 	csmsPath + "/demo/tags/action":                "DELETE, POST", // a tag may be called so
 	csmsPath + "/tags":                            "GET",
 	csmsPath + "/resource_instances/action":       "POST",
@@ -55,7 +57,7 @@ func TestPathsThatAreNotThere(t *testing.T) { // CSMS-180
 	rm := open(t)
 	for _, path := range []string{
 		"/", "/v1", "/v1/", "/v1/" + ours, "/v1/" + ours + "/", "/v1/" + ours + "/nothing", "/v1/" + ours + "/csms/events", "/v1/csms/agencies",
-		base + "/demo/nothing", base + "/demo/versions/v1/x", base + "/demo/stages", base + "/demo/rotate", base + "/restore/now", "/v2/" + ours + "/secrets", "/v1x", "/%00",
+		base + "/demo/nothing", base + "/demo/versions/v1/x", base + "/demo/stages", base + "/restore/now", "/v2/" + ours + "/secrets", "/v1x", "/%00",
 	} {
 		for _, caller := range []string{"alice", ""} {
 			rm.as(caller).do("GET", path, "").fault(404, "APIGW.0101")

@@ -53,6 +53,8 @@ type room struct {
 	record  *record
 	logs    *observer.ObservedLogs
 	clock   *clock
+	tasks   *taskStore
+	backEnd *backEnd
 	ids     int
 	caller  string // whose access token a request has; "ak:…" signs instead
 }
@@ -88,7 +90,7 @@ func openWith(tb testing.TB, o options) *room {
 		Now:        rm.clock.now, StrictKeys: o.strictKeys,
 	}
 	rm.api = &csms.API{
-		Secrets: secret.NewService(rm.deps), Identity: rm.people,
+		Secrets: secret.NewService(rm.deps), Rotations: rm.rotationService(newID), Identity: rm.people,
 		Signatures: &aksk.Verifier{Keys: rm.people, Now: rm.clock.now},
 		Log:        zap.New(core), Config: o.Config,
 	}

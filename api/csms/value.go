@@ -2,12 +2,10 @@ package csms
 
 import (
 	"encoding/base64"
-	"encoding/json"
-	"io"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/strongroom-kms/strongroom/fault"
+	"github.com/strongroom-kms/strongroom/rotation"
 	"github.com/strongroom-kms/strongroom/secret"
 	"github.com/strongroom-kms/strongroom/sensitive"
 )
@@ -58,14 +56,14 @@ func knownType(s string) bool {
 
 // accounts checks the value of a secret for a database: one or two users with
 // names, two where rotation goes between them.
-func accounts(payload sensitive.Bytes, want rotationConfig) error {
+func accounts(payload sensitive.Bytes, want rotation.Config) error {
 	bad := fault.New(fault.Invalid, `The value of a database secret must have the form {"users":[{"name":"...","password":"..."}]}.`)
-	object, ok := looseObject(string(payload.Reveal()))
+	object, ok := rotation.LooseObject(string(payload.Reveal()))
 	if !ok {
 		return bad
 	}
 	users, ok := object["users"].([]any)
-	if !ok || len(users) < 1 || len(users) > 2 || want.multiUser && len(users) != 2 {
+	if !ok || len(users) < 1 || len(users) > 2 || want.MultiUser && len(users) != 2 {
 		return bad
 	}
 	for _, u := range users {
@@ -77,48 +75,4 @@ func accounts(payload sensitive.Bytes, want rotationConfig) error {
 		}
 	}
 	return nil
-}
-
-// looseObject reads a JSON object whose strings may be in single quotes, as
-// the vendor's documents have them.
-func looseObject(s string) (map[string]any, bool) {
-	if !utf8.ValidString(s) {
-		return nil, false
-	}
-	dec := json.NewDecoder(strings.NewReader(doubleQuoted(s)))
-	var object map[string]any
-	if dec.Decode(&object) != nil || object == nil {
-		return nil, false
-	}
-	_, err := dec.Token()
-	return object, err == io.EOF
-}
-
-// doubleQuoted rewrites single-quoted strings as JSON's. Text that is JSON
-// already stays as it is.
-func doubleQuoted(s string) string {
-	var b strings.Builder
-	var quote byte // the one that opened the string we are in
-	for i := 0; i < len(s); i++ {
-		c := s[i]
-		switch {
-		case quote == 0 && (c == '"' || c == '\''):
-			quote = c
-			b.WriteByte('"')
-		case quote != 0 && c == '\\' && i+1 < len(s):
-			i++
-			if s[i] != '\'' || quote == '"' {
-				b.WriteByte('\\')
-			}
-			b.WriteByte(s[i])
-		case quote != 0 && c == quote:
-			quote = 0
-			b.WriteByte('"')
-		case quote == '\'' && c == '"':
-			b.WriteString(`\"`)
-		default:
-			b.WriteByte(c)
-		}
-	}
-	return b.String()
 }

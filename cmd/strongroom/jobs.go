@@ -41,6 +41,9 @@ func (p *parts) startJobs() (stop func()) {
 		// server died, and for those that wait for the token. Each order is
 		// claimed by itself, so every node does this.
 		{jobs.Alone{}, jobs.Job{Name: "resume-orders", Every: 2 * time.Second, Run: p.orders.Resume}},
+		// Each rotation is claimed by itself, too.
+		{jobs.Alone{}, jobs.Job{Name: "rotate-secrets", Every: p.cfg.CSMS.Rotation.Every, Run: p.rotateDue}},
+		{shared, jobs.Job{Name: "forget-rotations", Every: time.Hour, Run: p.forgetRotations}},
 	} {
 		run := j.Run
 		j.Run = func(ctx context.Context) error {
@@ -51,6 +54,7 @@ func (p *parts) startJobs() (stop func()) {
 		}
 		wait.Go(func() { jobs.Loop(ctx, p.log, j.lease, j.Job) })
 	}
+	wait.Go(func() { p.keepRotating(ctx) })
 	return func() {
 		cancel()
 		wait.Wait()

@@ -105,6 +105,7 @@ func (p *parts) keyManager(log *zap.Logger) *barbican.API {
 func (p *parts) csms(log *zap.Logger) *csms.API {
 	return &csms.API{
 		Secrets:    p.secrets,
+		Rotations:  p.rotations,
 		Identity:   signers{p.callers, p.realm},
 		Signatures: p.verifier,
 		Log:        log,

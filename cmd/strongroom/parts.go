@@ -31,6 +31,7 @@ import (
 	"github.com/strongroom-kms/strongroom/policy"
 	"github.com/strongroom-kms/strongroom/policy/cedar"
 	"github.com/strongroom-kms/strongroom/quota"
+	"github.com/strongroom-kms/strongroom/rotation"
 	"github.com/strongroom-kms/strongroom/secret"
 	"github.com/strongroom-kms/strongroom/secretstore"
 	"github.com/strongroom-kms/strongroom/telemetry"
@@ -59,6 +60,8 @@ type parts struct {
 	transportKeys *transport.Service
 	stores        *secretstore.Service // from serve on
 	orders        *order.Service
+	rotations     *rotation.Service
+	rotate        chan struct{} // there is a rotation to go on with
 	realm         *realm.Service
 	callers       callers
 	verifier      *aksk.Verifier
@@ -200,6 +203,9 @@ func (p *parts) buildServices() error {
 		Skew:                 p.cfg.CSMS.ClockSkew,
 		AllowUnsignedPayload: p.cfg.CSMS.AllowUnsignedPayload,
 		MaxBody:              int64(p.cfg.CSMS.MaxBody),
+	}
+	if err := p.openRotation(newEventID); err != nil {
+		return err
 	}
 	return p.openCallers()
 }

@@ -323,6 +323,33 @@ CREATE TABLE roles (
     CONSTRAINT roles_lower_case CHECK ((name = lower(name)))
 );
 
+CREATE TABLE rotation_tasks (
+    project text COLLATE "C" NOT NULL,
+    id uuid NOT NULL,
+    secret uuid NOT NULL,
+    secret_name text COLLATE "C" NOT NULL,
+    func_urn text NOT NULL,
+    auto boolean NOT NULL,
+    version integer NOT NULL,
+    status text COLLATE "C" NOT NULL,
+    step text COLLATE "C" NOT NULL,
+    attempts integer DEFAULT 0 NOT NULL,
+    error_code text DEFAULT ''::text NOT NULL,
+    error_text text DEFAULT ''::text NOT NULL,
+    started_at timestamp with time zone NOT NULL,
+    due_at timestamp with time zone,
+    holder uuid,
+    claimed_until timestamp with time zone,
+    CONSTRAINT rotation_tasks_pkey PRIMARY KEY (project, id),
+    CONSTRAINT rotation_tasks_ended CHECK (((status = 'ROTATING'::text) = (due_at IS NOT NULL))),
+    CONSTRAINT rotation_tasks_status CHECK ((status = ANY (ARRAY['ROTATING'::text, 'SUCCESS'::text, 'FAILED'::text]))),
+    CONSTRAINT rotation_tasks_step CHECK ((step = ANY (ARRAY['created'::text, 'setting'::text, 'testing'::text, 'reverting'::text])))
+);
+CREATE INDEX rotation_tasks_by_name ON public.rotation_tasks USING btree (project, secret_name, id);
+CREATE INDEX rotation_tasks_due ON public.rotation_tasks USING btree (due_at) WHERE (status = 'ROTATING'::text);
+CREATE INDEX rotation_tasks_old ON public.rotation_tasks USING btree (started_at) WHERE (status <> 'ROTATING'::text);
+CREATE UNIQUE INDEX rotation_tasks_one_running ON public.rotation_tasks USING btree (project, secret) WHERE (status = 'ROTATING'::text);
+
 CREATE TABLE row_tallies (
     project text COLLATE "C" NOT NULL,
     what text COLLATE "C" NOT NULL,
@@ -496,6 +523,7 @@ END) STORED NOT NULL,
     acl_created_at timestamp with time zone,
     acl_updated_at timestamp with time zone,
     tallied boolean DEFAULT false NOT NULL,
+    rotating_version integer DEFAULT 0 NOT NULL,
     CONSTRAINT secrets_pkey PRIMARY KEY (project, id),
     CONSTRAINT secrets_event FOREIGN KEY (project, event) REFERENCES secret_events(project, name),
     CONSTRAINT secrets_acl CHECK ((num_nulls(acl_private, acl_readers, acl_created_at, acl_updated_at) = ANY (ARRAY[0, 4]))),
@@ -511,6 +539,7 @@ CREATE INDEX secrets_by_event ON public.secrets USING btree (project, event, lis
 CREATE INDEX secrets_by_handle ON public.secrets USING btree (project, listed_as, id) WHERE (family > ''::text);
 CREATE INDEX secrets_by_name ON public.secrets USING btree (project, name, created_at, id) INCLUDE (expiration, delete_at) WHERE (type >= ''::text);
 CREATE INDEX secrets_by_reader ON public.secrets USING gin (acl_readers) WITH (fastupdate=off) WHERE (acl_readers IS NOT NULL);
+CREATE INDEX secrets_by_rotation ON public.secrets USING btree (rotate_at) WHERE (auto_rotation AND (rotate_at IS NOT NULL) AND (state = 'ENABLED'::text) AND (rotating_version = 0));
 CREATE INDEX secrets_ended ON public.secrets USING btree (project, LEAST(expiration, delete_at)) WHERE (LEAST(expiration, delete_at) IS NOT NULL);
 CREATE UNIQUE INDEX secrets_name_in_project ON public.secrets USING btree (project, name) WHERE (family = 'huawei'::text);
 CREATE INDEX secrets_to_purge ON public.secrets USING btree (LEAST(expiration, delete_at)) WHERE (LEAST(expiration, delete_at) IS NOT NULL);

@@ -15,10 +15,13 @@ import (
 )
 
 // changeShape names one statement of Apply.
-type changeShape struct{ add, put, drop, purge, expires, tags, tell bool }
+type changeShape struct {
+	add, put, drop, purge, expires, tags, tell bool
+	task                                       taskPart
+}
 
-func shapeOf(c secret.Change) changeShape {
-	return changeShape{c.Add != nil, len(c.Put) > 0, len(c.Drop) > 0, len(c.Purge) > 0, c.Expires != nil, c.Tags != nil, tells(c)}
+func shapeOf(c secret.Change, task taskPart) changeShape {
+	return changeShape{c.Add != nil, len(c.Put) > 0, len(c.Drop) > 0, len(c.Purge) > 0, c.Expires != nil, c.Tags != nil, tells(c), task}
 }
 
 // tells reports whether somebody is to hear of the change. The revision that it
@@ -30,8 +33,10 @@ var applyTexts = func() map[changeShape]string {
 	texts := map[changeShape]string{}
 	for bits := range 1 << 7 {
 		on := func(i int) bool { return bits>>i&1 == 1 }
-		shape := changeShape{on(0), on(1), on(2), on(3), on(4), on(5), on(6)}
-		texts[shape] = shape.text()
+		for task := noTask; task <= endTask; task++ {
+			shape := changeShape{on(0), on(1), on(2), on(3), on(4), on(5), on(6), task}
+			texts[shape] = shape.text()
+		}
 	}
 	return texts
 }()
@@ -113,6 +118,7 @@ func (c changeShape) text() string {
 		f := firing{id: "$5", at: "$4", kind: take(1) + "::text", version: take(1) + "::int", until: take(1) + "::timestamptz"}
 		after += notice("s", f)
 	}
+	after += c.task.text(take)
 	return `
 		WITH ` + before + `
 		s AS (
@@ -128,9 +134,14 @@ func (c changeShape) text() string {
 			(SELECT s.revision FROM secrets s WHERE s.project = $1 AND s.id = $2 AND ` + alive("s", "$4") + `)`
 }
 
-// Apply implements secret.Store: compare the revision and swap, in one
-// statement.
+// Apply implements secret.Store.
 func (db *DB) Apply(ctx context.Context, c secret.Change, ev audit.Event) error {
+	return db.apply(ctx, c, taskChange{}, ev)
+}
+
+// apply compares the revision and swaps, in one statement; task is what else
+// happens then.
+func (db *DB) apply(ctx context.Context, c secret.Change, task taskChange, ev audit.Event) error {
 	record, err := ev.JSON()
 	if err != nil {
 		return fmt.Errorf("encode event: %w", err)
@@ -138,10 +149,10 @@ func (db *DB) Apply(ctx context.Context, c secret.Change, ev audit.Event) error 
 	args := append([]any{
 		string(c.Secret.Project), string(c.Secret.ID), c.Secret.Revision, ev.At, ev.ID, string(record),
 	}, changed(c.Secret)...)
-	args = append(args, db.rest(c)...)
+	args = append(append(args, db.rest(c)...), task.arguments()...)
 	var done, held bool
 	var revision sql.NullInt64
-	err = db.row(ctx, "secret_apply", applyTexts[shapeOf(c)], args...).Scan(&done, &held, &revision)
+	err = db.row(ctx, "secret_apply", applyTexts[shapeOf(c, task.part)], args...).Scan(&done, &held, &revision)
 	switch {
 	case violates(err, "secrets_event"):
 		return secret.ErrNoEvent

@@ -53,7 +53,7 @@ func secretColumns(handle string) string {
 		s.id, s.project, s.family, s.name, ` + handle + `,
 		s.type, s.algorithm, s.mode, s.bit_length, s.expiration, s.creator,
 		s.state, s.description, s.kind, s.master_key, s.delete_at,
-		s.auto_rotation, s.rotation_period, s.rotation_config, s.rotation_func_urn, s.rotated_at, s.rotate_at,
+		s.auto_rotation, s.rotation_period, s.rotation_config, s.rotation_func_urn, s.rotated_at, s.rotate_at, s.rotating_version,
 		s.event, s.enterprise_project, s.created_at, s.updated_at,
 		s.latest, s.latest_at, s.current_version, s.current_since, s.previous_version, s.previous_since,
 		s.content_type, s.revision,
@@ -81,7 +81,7 @@ func (r *secretRow) dest() []any {
 		&r.id, &r.project, &r.family, &r.name, &s.Handle,
 		&s.Type, &r.algorithm, &r.mode, &r.bitLength, &r.expiration, &r.creator,
 		&r.state, &s.Description, &s.Kind, &r.masterKey, &r.deleteAt,
-		&s.Rotation.Auto, &s.Rotation.Period, &s.Rotation.Config, &s.Rotation.FuncURN, &r.rotatedAt, &r.rotateAt,
+		&s.Rotation.Auto, &s.Rotation.Period, &s.Rotation.Config, &s.Rotation.FuncURN, &r.rotatedAt, &r.rotateAt, &s.Rotation.Version,
 		&r.event, &s.EnterpriseProject, &s.CreatedAt, &s.UpdatedAt,
 		&s.Latest, &r.latestAt, &s.Current.Version, &r.currentSince, &s.Previous.Version, &r.previousSince,
 		&s.ContentType, &s.Revision,
@@ -166,7 +166,7 @@ func nullable[T any](p *T) any {
 
 // changing are the columns that Apply may change, and changed their values.
 const changing = `state, description, master_key, delete_at,
-	auto_rotation, rotation_period, rotation_config, rotation_func_urn, rotated_at, rotate_at,
+	auto_rotation, rotation_period, rotation_config, rotation_func_urn, rotated_at, rotate_at, rotating_version,
 	event, enterprise_project, updated_at,
 	latest, latest_at, current_version, current_since, previous_version, previous_since, content_type,
 	acl_private, acl_readers, acl_created_at, acl_updated_at`
@@ -175,7 +175,7 @@ func changed(s secret.Secret) []any {
 	return append([]any{
 		string(s.State), s.Description, null(string(s.Key)), nullable(s.DeleteAt),
 		s.Rotation.Auto, s.Rotation.Period, s.Rotation.Config, s.Rotation.FuncURN,
-		nullable(s.Rotation.Last), nullable(s.Rotation.Next),
+		nullable(s.Rotation.Last), nullable(s.Rotation.Next), int64(s.Rotation.Version),
 		null(s.Event), s.EnterpriseProject, s.UpdatedAt,
 		int64(s.Latest), nullTime(s.LatestAt),
 		int64(s.Current.Version), nullTime(s.Current.Since), int64(s.Previous.Version), nullTime(s.Previous.Since),

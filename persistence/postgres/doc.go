@@ -43,6 +43,7 @@
 //	keks.go        what becomes of a KEK
 //	identity*.go   users, projects, roles and what they show
 //	tokengroups.go which token groups there are, and which a project prefers
+//	rotations.go   rotations of secrets: their tasks, and who works on them
 //	loginblock.go  what nodes tell each other about logging in at a token
 //	queries/       plain statements, which sqlc turns into package plain
 //
