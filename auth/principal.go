@@ -2,11 +2,21 @@
 // to prove it: access tokens, application credentials, access keys.
 package auth
 
-import "github.com/strongroom-kms/strongroom/policy"
+import (
+	"github.com/strongroom-kms/strongroom/kek/envelope"
+	"github.com/strongroom-kms/strongroom/policy"
+)
 
 // ProjectID names a tenant. It is opaque: up to 255 characters, 32 hex digits
 // where the built-in identity made it.
 type ProjectID string
+
+// Installation owns what belongs to no project. No project may be called so;
+// whatever takes a project's name from outside asks Reserved.
+const Installation ProjectID = envelope.Installation
+
+// Reserved reports whether p cannot be a project.
+func (p ProjectID) Reserved() bool { return p == Installation }
 
 // UserID names a user.
 type UserID string
@@ -25,14 +35,17 @@ const (
 // Principal is who asks, in which project and through which door. It is a
 // value of one request; the roles are shared and must not be changed.
 type Principal struct {
-	User       UserID // empty only in no-auth mode without X-User-Id
-	UserName   string
-	Domain     string    // domain ID of the user
-	Project    ProjectID // the scope; every dialect but identity requires one
-	Roles      []string  // lower case, implied roles included
-	Method     Method
-	Credential string // access key ID or application credential ID; empty for a password's token
-	Family     policy.Family
+	User     UserID // empty only in no-auth mode without X-User-Id
+	UserName string
+	Domain   string    // domain ID of the user
+	Project  ProjectID // the scope; every dialect but identity requires one
+	// ProjectDomain is the ID of the project's domain. What leaves the
+	// installation goes back there and to no other.
+	ProjectDomain string
+	Roles         []string // lower case, implied roles included
+	Method        Method
+	Credential    string // access key ID or application credential ID; empty for a password's token
+	Family        policy.Family
 
 	Request string // request ID, for the audit event and the log
 	From    string // remote address

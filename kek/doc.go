@@ -16,6 +16,7 @@
 //	seal.go    sealing and opening
 //	lease.go   the active KEK of a master key, and how often it may still wrap
 //	make.go    a master key's first KEK, exactly one however many race for it
+//	backup.go  what leaves the installation sealed and comes back
 //	ports.go   what the package needs from the outside
 //
 // It does not know what a secret is, who may do what, or where rows are kept.

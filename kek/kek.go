@@ -37,6 +37,8 @@ var (
 	// ErrLostRace says that another KEK of the same master key became active
 	// first. It never leaves this package.
 	ErrLostRace = fault.New(fault.Exists, "another KEK is active already")
+	// ErrNoKEK says that a project has no such KEK.
+	ErrNoKEK = fault.New(fault.NotFound, "the KEK does not exist")
 )
 
 // Version is one KEK as its row has it.
@@ -71,7 +73,10 @@ type NewMasterKey struct {
 	Description string
 	// Default says that it shall be the project's default master key. Which one
 	// that is, its group tells; so the store chooses the alias.
-	Default   bool
+	Default bool
+	// HandedOut says that what its KEKs encrypt is kept by others: they are
+	// never retired, for nobody can count what depends on them.
+	HandedOut bool
 	CreatedAt time.Time
 }
 

@@ -128,7 +128,7 @@ func (s *Sealer) makeOnce(ctx context.Context, mk NewMasterKey) error {
 	if err != nil {
 		return fmt.Errorf("activate KEK %s: %w", v.ID, err)
 	}
-	if mk.Default {
+	if mk.Default || mk.HandedOut { // nobody named it
 		mk.ID, mk.Alias = v.MasterKey, v.Alias
 		return s.deps.OnDefault(ctx, mk)
 	}

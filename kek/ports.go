@@ -64,6 +64,10 @@ type Store interface {
 	// active KEK or of another project is envelope.ErrKeyUnusable.
 	Lease(ctx context.Context, project string, under envelope.MasterKey, n int64) (Lease, error)
 
+	// KEK returns a project's KEK, in whatever state, in one round trip: ErrNoKEK
+	// where there is none or it is still pending.
+	KEK(ctx context.Context, project string, id envelope.KEKID) (envelope.KEK, error)
+
 	// Prepare stores a pending KEK with the identifier it will have in the
 	// token, and the master key itself where project has none of that alias, or
 	// no default one in the group that it is for. A new master key is of the

@@ -28,8 +28,8 @@ type Deps struct {
 	// OnSoftLimit hears of each lease under a KEK that should be rotated. It
 	// must not block.
 	OnSoftLimit func(id envelope.KEKID, leased int64)
-	// OnDefault hears of each default master key that was made, before it
-	// protects anything: it is for the record, and its error is the caller's.
+	// OnDefault hears of each master key that was made though nobody named it,
+	// a project's default one or that of backups, before it protects anything: it is for the record, and its error is the caller's.
 	OnDefault func(ctx context.Context, mk NewMasterKey) error
 
 	leases *leases

@@ -74,13 +74,19 @@ func (s *Service) Create(ctx context.Context, who auth.Principal, in New) (Secre
 // the caller hears of it. A secret of its name that no job has removed yet goes
 // first, with the same record as the job leaves.
 func (s *Service) store(ctx context.Context, sec Secret, v *Version, ev audit.Event) error {
+	return s.placed(ctx, sec, sec.CreatedAt, ev, func() error { return s.deps.Store.Create(ctx, sec, v, ev) })
+}
+
+// placed has write store sec at a moment, once whoever is over does not have its
+// name any more.
+func (s *Service) placed(ctx context.Context, sec Secret, now time.Time, ev audit.Event, write func() error) error {
 	for range tries {
-		err := s.deps.Store.Create(ctx, sec, v, ev)
+		err := write()
 		held, ended := errors.AsType[*NameHeldError](err)
 		switch {
 		case ended:
 			gone := []Purged{{held.By.ID, s.purged(held.By)}}
-			if _, err := s.deps.Store.Purge(ctx, sec.Project, gone, sec.CreatedAt); err != nil {
+			if _, err := s.deps.Store.Purge(ctx, sec.Project, gone, now); err != nil {
 				return fmt.Errorf("remove secret of the same name: %w", err)
 			}
 		case errors.Is(err, quota.ErrReached):

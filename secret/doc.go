@@ -36,6 +36,7 @@
 //	reveal.go    showing and revealing
 //	change.go    new versions, payloads, stages, attributes, deletion
 //	schedule.go  planning a deletion, and taking that back
+//	backup.go    a secret as a blob and back; content.go what is in the blob
 //	purge.go     removing those whose time is over
 //	many.go      revealing several at once
 //	metadata.go  user metadata

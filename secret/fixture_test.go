@@ -138,7 +138,7 @@ func (r *room) create(t *testing.T, who auth.Principal, in secret.New) secret.Se
 }
 
 // everything is what any operation may need.
-var everything = secret.Want{Sealed: true, Versions: true, Metadata: true, Consumers: true, Tags: true}
+var everything = secret.Want{Sealed: true, Every: true, Versions: true, Metadata: true, Consumers: true, Tags: true}
 
 func (r *room) locate(t *testing.T, who auth.Principal, id secret.ID) *secret.Located {
 	t.Helper()
@@ -188,7 +188,7 @@ func (r *room) put(t *testing.T, id secret.ID, state secret.State) {
 
 // sealer counts what it is asked, and runs a hook after each sealing.
 type sealer struct {
-	secret.Sealer
+	secret.BackupSealer
 	seals, opens atomic.Int64
 	forgot       []envelope.KEKID
 	sealed       func(envelope.Sealed)
@@ -196,7 +196,7 @@ type sealer struct {
 
 func (s *sealer) Seal(ctx context.Context, payload sensitive.Bytes, under envelope.MasterKey, at envelope.Binding) (envelope.Sealed, error) {
 	s.seals.Add(1)
-	out, err := s.Sealer.Seal(ctx, payload, under, at)
+	out, err := s.BackupSealer.Seal(ctx, payload, under, at)
 	if err == nil && s.sealed != nil {
 		s.sealed(out)
 	}
@@ -205,12 +205,12 @@ func (s *sealer) Seal(ctx context.Context, payload sensitive.Bytes, under envelo
 
 func (s *sealer) Open(ctx context.Context, e envelope.Sealed, at envelope.Binding) (sensitive.Bytes, error) {
 	s.opens.Add(1)
-	return s.Sealer.Open(ctx, e, at)
+	return s.BackupSealer.Open(ctx, e, at)
 }
 
 func (s *sealer) Forget(project string, under envelope.MasterKey, gone envelope.KEKID) {
 	s.forgot = append(s.forgot, gone)
-	s.Sealer.Forget(project, under, gone)
+	s.BackupSealer.Forget(project, under, gone)
 }
 
 func number(n int) string { return strconv.Itoa(n) }

@@ -27,6 +27,12 @@ type Store interface {
 	// wraps quota.ErrReached; a name that is taken comes first.
 	Create(ctx context.Context, s Secret, v *Version, ev audit.Event) error
 
+	// Restore is Create of a secret with all its versions, stages, tags and
+	// user metadata, as Find returns it with Want.Every. All versions are under the
+	// same KEK. It is made at ev.At, whatever times it has. An event that the
+	// project does not have is left out; kept says which one it has.
+	Restore(ctx context.Context, f Found, ev audit.Event) (kept string, err error)
+
 	// Find returns what h names, with what want asks for. One that is past its
 	// expiration or its deletion time at now is ErrNotFound. A stage or number
 	// that is on no version is no error: Found.Version is then zero.
@@ -98,6 +104,7 @@ type Want struct {
 	Sealed    bool  // the ciphertext of one version: Number, else Stage, else Current
 	Stage     Stage // which version
 	Number    int   // which version
+	Every     bool  // the ciphertext of all versions, into Found.Versions; with it goes Versions
 	Versions  bool  // what is known of all versions, and the position of all stages
 	Metadata  bool  // user metadata
 	Consumers bool  // into Secret.Consumers, which is not nil then
@@ -108,7 +115,7 @@ type Want struct {
 type Found struct {
 	Secret   Secret
 	Version  Version           // with Want.Sealed; its Stages are not filled
-	Versions []Version         // with Want.Versions: by number; neither Sealed nor Stages filled
+	Versions []Version         // with Want.Versions: by number; Sealed filled with Want.Every alone, Stages never
 	Stages   map[Stage]Mark    // with Want.Versions: all but the two in Secret
 	Metadata map[string]string // with Want.Metadata; never nil then
 	Tags     []Tag             // with Want.Tags: by key
@@ -141,6 +148,16 @@ type Sealer interface {
 	Open(ctx context.Context, s envelope.Sealed, at envelope.Binding) (sensitive.Bytes, error)
 	// Forget is called when a KEK that Seal used is not active any more.
 	Forget(project string, under envelope.MasterKey, gone envelope.KEKID)
+}
+
+// BackupSealer is a Sealer that makes backups, too. *kek.Sealer is one.
+type BackupSealer interface {
+	Sealer
+	// SealBackup makes a blob that this installation alone can open, and
+	// OpenBackup opens it: anything else is envelope.ErrBlob, and
+	// envelope.ErrKeyUnusable one whose key may not be used now.
+	SealBackup(ctx context.Context, content sensitive.Bytes) (blob string, err error)
+	OpenBackup(ctx context.Context, blob string) (sensitive.Bytes, error)
 }
 
 // Keys knows the master keys that callers name. *kek.Sealer is one.

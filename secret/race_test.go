@@ -91,7 +91,7 @@ func rotated(t *testing.T) (r *room, s *sealer, armed *atomic.Bool) {
 	t.Helper()
 	armed = new(atomic.Bool)
 	r = newRoom(t, func(r *room, d *secret.Deps) {
-		s = &sealer{Sealer: r.sealer}
+		s = &sealer{BackupSealer: r.sealer}
 		s.sealed = func(e envelope.Sealed) {
 			if !armed.Swap(false) {
 				return

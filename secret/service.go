@@ -23,7 +23,7 @@ type Service struct {
 // Deps is what a Service needs. All fields but StrictKeys are required.
 type Deps struct {
 	Store      Store
-	Sealer     Sealer
+	Sealer     BackupSealer
 	Keys       Keys
 	Judge      gate.Judge
 	Recorder   gate.Recorder

@@ -55,7 +55,7 @@ func (s *Service) Purge(ctx context.Context, who auth.Principal, p auth.ProjectI
 		if err != nil {
 			return removed, err
 		}
-		if p == "" || utf8.RuneCountInString(string(p)) > maxID || !utf8.ValidString(string(p)) {
+		if p == "" || p.Reserved() || utf8.RuneCountInString(string(p)) > maxID || !utf8.ValidString(string(p)) {
 			return removed, s.gate.Refuse(ctx, ev.As(audit.Refused), errNoID)
 		}
 		ev.Action = "project.purge"

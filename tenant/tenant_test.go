@@ -90,7 +90,7 @@ func TestPurgeIsTheOperators(t *testing.T) {
 	if s.things != 1 || len(*n) != 3 {
 		t.Errorf("%d things, %d refusals on record", s.things, len(*n))
 	}
-	for _, id := range []auth.ProjectID{"", auth.ProjectID(strings.Repeat("x", 256)), "\xff"} {
+	for _, id := range []auth.ProjectID{"", auth.ProjectID(strings.Repeat("x", 256)), "\xff", auth.Installation} {
 		if _, err := c.Purge(t.Context(), realm.Operator(), id); fault.KindOf(err) != fault.Invalid {
 			t.Errorf("%.10q: %v", id, err)
 		}

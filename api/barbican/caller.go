@@ -67,7 +67,7 @@ func selfDeclared(r *http.Request) (auth.Principal, error) {
 	if project == "" {
 		return auth.Principal{}, errNoProject
 	}
-	if !printable(project) || !printable(user) || !printable(roles) || tooLong(project) || tooLong(user) {
+	if !printable(project) || !printable(user) || !printable(roles) || tooLong(project) || tooLong(user) || auth.ProjectID(project).Reserved() {
 		return auth.Principal{}, errBadCaller
 	}
 	who := auth.Principal{User: auth.UserID(user), Project: auth.ProjectID(project), Method: auth.ByHeader}

@@ -232,6 +232,7 @@ func TestNoAuthMode(t *testing.T) {
 		{id: "BAR-033", as: "-", do: "GET /v1/secrets", want: 400},
 		{id: "BAR-033", as: "-", do: "GET /v1/nothing", want: 400},
 		{id: "BAR-033", as: "-", do: "GET /v1/secrets", headers: "X-Project-Id:", want: 400},
+		{id: "§3.2 the installation is no project", as: "-", do: "GET /v1/secrets", headers: "X-Project-Id: installation keys", want: 400},
 		{id: "BAR-034", as: "-", do: "POST /v1/secrets", headers: "X-Project-Id: p", body: "{}", want: 201},
 		{id: "BAR-034 empty", as: "-", do: "POST /v1/secrets", headers: "X-Project-Id: p\nX-Roles:", body: "{}", want: 201},
 		{id: "BAR-035", as: "-", do: "POST /v1/secrets", headers: "X-Project-Id: p\nX-Roles: CREATOR", body: "{}", want: 201},

@@ -104,6 +104,7 @@ func (a *API) routes() []route {
 		{method: "DELETE", path: stage, handle: a.deleteStage},  // 17
 	},
 		a.scheduleRoutes(),
+		a.backupRoutes(),
 		a.tagRoutes(),
 		a.batchRoutes(),
 		a.passwordRoutes(),
@@ -147,7 +148,7 @@ func (a *API) identify(r *http.Request) (auth.Principal, error) {
 	var err error
 	if signed(r) {
 		who, err = a.bySignature(r, project)
-	} else if who, err = a.holder(r); err == nil && (who.Project == "" || who.Project != project) {
+	} else if who, err = a.holder(r); err == nil && (who.Project == "" || who.Project != project || project.Reserved()) {
 		err = errForeignProject
 	}
 	who.Family = policy.Huawei
@@ -191,5 +192,5 @@ func plausible(p auth.ProjectID) bool {
 			return false
 		}
 	}
-	return len(p) <= 255
+	return len(p) <= 255 && !p.Reserved()
 }

@@ -79,6 +79,7 @@ var sentinels = []struct {
 	{rotation.ErrNoInstance, answer{http.StatusBadRequest, "CSMS.0912"}},
 	{rotation.ErrConfig, answer{http.StatusBadRequest, "CSMS.0912"}},
 	{rotation.ErrValue, answer{http.StatusBadRequest, "CSMS.0912"}},
+	{envelope.ErrBlob, answer{http.StatusBadRequest, "CSMS.0910"}},
 	{envelope.ErrNoMasterKey, answer{http.StatusBadRequest, "CSMS.0401"}},
 	{envelope.ErrKeyUnusable, answer{http.StatusBadRequest, "CSMS.0401"}},
 }

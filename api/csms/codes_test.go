@@ -42,6 +42,7 @@ func TestAnswers(t *testing.T) {
 		{secret.ErrPeriod, 400, "CSMS.0002"},
 		{secret.ErrExpiresPast, 400, "CSMS.0002"},
 		{secret.ErrStale, 503, "CSMS.0914"},
+		{envelope.ErrBlob, 400, "CSMS.0910"},
 		{envelope.ErrNoMasterKey, 400, "CSMS.0401"},
 		{envelope.ErrKeyUnusable, 400, "CSMS.0401"},
 		{envelope.ErrKEKGone, 503, "CSMS.0914"},

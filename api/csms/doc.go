@@ -17,6 +17,7 @@
 //	password.go  random passwords
 //	versions.go  create, list, show, update a version
 //	stages.go    show, move, delete a stage
+//	backup.go    take a secret out as a blob, and bring it back
 //	fields.go    members of a request body, one by one
 //	value.go     secret_string and secret_binary, and the shape of a database account
 //	rotation.go  rotation_config in its three spellings and two quotings

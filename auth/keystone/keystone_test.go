@@ -56,15 +56,15 @@ func TestTokenBecomesPrincipal(t *testing.T) {
 			want auth.Principal
 		}{
 			"project": {token("u1", "p1", "Creator", time.Hour, ""),
-				auth.Principal{User: "u1", UserName: "u1", Domain: "default", Project: "p1", Roles: []string{"creator"}}},
+				auth.Principal{User: "u1", UserName: "u1", Domain: "default", Project: "p1", ProjectDomain: "default", Roles: []string{"creator"}}},
 			"domain": {token("u1", "", "admin", time.Hour, `, "domain": {"id": "default"}`),
 				auth.Principal{User: "u1", UserName: "u1", Domain: "default", Roles: []string{"admin"}}},
 			"system": {token("u1", "", "admin", time.Hour, `, "system": {"all": true}`),
 				auth.Principal{User: "u1", UserName: "u1", Domain: "default", Roles: []string{"admin"}}},
 			"application-credential": {token("u1", "p1", "member", time.Hour, `, "application_credential": {"id": "ac1", "restricted": true}`),
-				auth.Principal{User: "u1", UserName: "u1", Domain: "default", Project: "p1", Roles: []string{"member"}, Credential: "ac1"}},
+				auth.Principal{User: "u1", UserName: "u1", Domain: "default", Project: "p1", ProjectDomain: "default", Roles: []string{"member"}, Credential: "ac1"}},
 			"trust": {token("u1", "p1", "member", time.Hour, `, "OS-TRUST:trust": {"id": "t1", "impersonation": true}`),
-				auth.Principal{User: "u1", UserName: "u1", Domain: "default", Project: "p1", Roles: []string{"member"}, Credential: "t1"}},
+				auth.Principal{User: "u1", UserName: "u1", Domain: "default", Project: "p1", ProjectDomain: "default", Roles: []string{"member"}, Credential: "t1"}},
 		} {
 			f.set(name, tc.body)
 			who, kind := ask(t, c, name)
@@ -363,5 +363,15 @@ func TestAccessRulesAreRefused(t *testing.T) {
 		f.set("a", token("u1", "p1", "creator", time.Hour,
 			`, "application_credential": {"id": "ac1", "access_rules": [{"service": "key-manager", "method": "GET", "path": "/v1/secrets"}]}`))
 		want(t, client(t, f.config()), "a", fault.Unauthenticated)
+	})
+}
+
+// A project that has the name of the installation's own keys is let in by no
+// token.
+func TestProjectThatIsNone(t *testing.T) {
+	inTime(t, func(t *testing.T, f *fake) {
+		c := client(t, f.config())
+		f.set("odd", token("u1", string(auth.Installation), "admin", time.Hour, ""))
+		want(t, c, "odd", fault.Unavailable)
 	})
 }

@@ -27,7 +27,10 @@ type body struct {
 			} `json:"domain"`
 		} `json:"user"`
 		Project *struct {
-			ID string `json:"id"`
+			ID     string `json:"id"`
+			Domain struct {
+				ID string `json:"id"`
+			} `json:"domain"`
 		} `json:"project"`
 		Roles []struct {
 			Name string `json:"name"`
@@ -58,10 +61,10 @@ func readAnswer(text []byte) (answer, error) {
 		User: auth.UserID(t.User.ID), UserName: clean(t.User.Name), Domain: clean(t.User.Domain.ID), Method: auth.ByToken,
 	}
 	if t.Project != nil {
-		if !named(t.Project.ID) {
+		if !named(t.Project.ID) || auth.ProjectID(t.Project.ID).Reserved() {
 			return answer{}, errNotToken
 		}
-		who.Project = auth.ProjectID(t.Project.ID)
+		who.Project, who.ProjectDomain = auth.ProjectID(t.Project.ID), clean(t.Project.Domain.ID)
 	}
 	for _, r := range t.Roles {
 		if name := strings.ToLower(clean(r.Name)); name != "" && !slices.Contains(who.Roles, name) {

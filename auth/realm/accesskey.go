@@ -106,7 +106,7 @@ func (s *Service) member(ctx context.Context, u auth.UserID, p auth.ProjectID) (
 
 func signer(k auth.AccessKey, m Member) auth.Principal {
 	return auth.Principal{
-		User: k.User, UserName: m.User.Name, Domain: auth.DefaultDomain.ID,
+		User: k.User, UserName: m.User.Name, Domain: auth.DefaultDomain.ID, ProjectDomain: auth.DefaultDomain.ID,
 		Method: auth.BySignature, Credential: k.ID,
 	}
 }

@@ -57,7 +57,7 @@ func (g Grant) effective() []auth.Role {
 
 func (g Grant) principal() auth.Principal {
 	return auth.Principal{
-		User: g.User.ID, UserName: g.User.Name, Domain: auth.DefaultDomain.ID,
+		User: g.User.ID, UserName: g.User.Name, Domain: auth.DefaultDomain.ID, ProjectDomain: auth.DefaultDomain.ID,
 		Project: g.Project.ID, Roles: roleNames(g.Roles),
 		Method: auth.ByToken, Credential: g.Credential,
 	}

@@ -1,4 +1,5 @@
-// Package envelope defines how one secret version looks when it is at rest.
+// Package envelope defines how one secret version looks when it is at rest, and
+// how a backup looks that leaves the installation (blob.go).
 //
 // A sealed version has three parts, kept in three columns:
 //
@@ -43,6 +44,14 @@ func (k MasterKey) IsID() bool {
 // the project prefers, else of the installation's default group. It is made on
 // first use. The first one of a project has this as its alias, too.
 const Default MasterKey = "csms/default"
+
+// Installation owns the master keys that belong to no project. No project may
+// be called so: whoever lets callers in refuses it.
+const Installation = "installation keys"
+
+// Backups is the installation's master key for what callers take away and
+// bring back. Its KEKs are never retired: nobody knows what is still out there.
+const Backups MasterKey = "csms/backup"
 
 // KEKID is the canonical UUID of one KEK: one version of a master key.
 type KEKID string
@@ -104,6 +113,11 @@ func (b Binding) ForDEK(kek KEKID) []byte { return b.encode("dek", string(kek)) 
 
 // ForCanary is the associated data of a KEK's canary.
 func ForCanary(kek KEKID) []byte { return Binding{}.encode("canary", string(kek)) }
+
+// ForBackup is the associated data of the wrapping of a backup's DEK.
+func ForBackup(kek KEKID) []byte {
+	return Binding{Project: Installation}.encode("backup", string(kek))
+}
 
 // magic names this encoding: another encoding, another name.
 const magic = "strongroom-aad-1"

@@ -39,6 +39,9 @@ func TestNoTwoPlacesShareAnEncoding(t *testing.T) {
 		add("dek of "+name, b.ForDEK(""))
 		add("dek under k of "+name, b.ForDEK("k"))
 	}
+	add("backup", envelope.ForBackup("k"))
+	add("other backup", envelope.ForBackup("l"))
+	add("dek of the installation", envelope.Binding{Project: envelope.Installation}.ForDEK("k"))
 	add("canary", envelope.ForCanary("k"))
 	add("other canary", envelope.ForCanary("l"))
 }

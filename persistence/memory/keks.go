@@ -30,6 +30,7 @@ type kekRow struct {
 	disabled  bool
 	made      key.Made
 	leased    int64
+	handedOut bool
 	createdAt time.Time
 }
 
@@ -170,6 +171,18 @@ func (st *Store) Lease(ctx context.Context, project string, under envelope.Maste
 	return kek.Lease{KEK: st.opened(auth.ProjectID(project), k.ID), Wraps: n, Leased: k.leased}, nil
 }
 
+// KEK implements kek.Store.
+func (st *Store) KEK(ctx context.Context, project string, id envelope.KEKID) (envelope.KEK, error) {
+	defer st.lock()()
+	if err := check(ctx); err != nil {
+		return envelope.KEK{}, err
+	}
+	if k := st.keks[place{project, string(id)}]; k == nil || k.State == kek.Pending {
+		return envelope.KEK{}, kek.ErrNoKEK
+	}
+	return st.opened(auth.ProjectID(project), id), nil
+}
+
 // Prepare implements kek.Store.
 func (st *Store) Prepare(ctx context.Context, mk kek.NewMasterKey, id envelope.KEKID, expires time.Time) (kek.Version, error) {
 	defer st.lock()()
@@ -207,7 +220,7 @@ func (st *Store) Prepare(ctx context.Context, mk kek.NewMasterKey, id envelope.K
 		Project: mk.Project, ID: id, MasterKey: found.made.ID, Group: found.group, Alias: found.made.Alias, Number: number, State: kek.Pending,
 		Until: expires,
 	}
-	st.keks[place{mk.Project, string(id)}] = &kekRow{Version: v, createdAt: mk.CreatedAt}
+	st.keks[place{mk.Project, string(id)}] = &kekRow{Version: v, createdAt: mk.CreatedAt, handedOut: mk.HandedOut}
 	return v, nil
 }
 
@@ -264,7 +277,7 @@ func (st *Store) Retire(ctx context.Context, v kek.Version) error {
 	}
 	inUse := fault.New(fault.WrongState, "the KEK is not decrypt-only or is still in use")
 	k := st.keks[place{v.Project, string(v.ID)}]
-	if k == nil || k.State != kek.DecryptOnly {
+	if k == nil || k.State != kek.DecryptOnly || k.handedOut {
 		return inUse
 	}
 	for _, r := range st.secrets {

@@ -139,6 +139,43 @@ func (st *Store) Create(ctx context.Context, s secret.Secret, v *secret.Version,
 	return nil
 }
 
+// Restore implements secret.Store.
+func (st *Store) Restore(ctx context.Context, f secret.Found, ev audit.Event) (string, error) {
+	s := f.Secret
+	if !st.hasEvent(s.Project, s.Event) {
+		s.Event = ""
+	}
+	for _, v := range f.Versions {
+		if v.Sealed.KEK.ID != f.Versions[0].Sealed.KEK.ID {
+			return "", fault.New(fault.Internal, "the versions are under two KEKs")
+		}
+	}
+	// Its own times are of long ago; the store's checks are of now.
+	made := s
+	made.CreatedAt = ev.At
+	if err := st.Create(ctx, made, &f.Versions[0], ev); err != nil {
+		return "", err
+	}
+	defer st.lock()()
+	r := st.secrets[place{string(s.Project), string(s.ID)}]
+	r.secret = copied(s)
+	r.secret.Revision = 0
+	for _, v := range f.Versions {
+		r.versions[v.Number] = stored(v)
+	}
+	maps.Copy(r.stages, f.Stages)
+	maps.Copy(r.metadata, f.Metadata)
+	for _, tag := range f.Tags {
+		r.tags[tag.Key] = tag.Value
+	}
+	return s.Event, nil
+}
+
+func (st *Store) hasEvent(p auth.ProjectID, name string) bool {
+	defer st.lock()()
+	return st.events[place{string(p), name}]
+}
+
 // having counts the secrets that a project has at a moment.
 func (st *Store) having(p auth.ProjectID, now time.Time) (n int64) {
 	for _, r := range st.secrets {
@@ -202,10 +239,14 @@ func (st *Store) Find(ctx context.Context, h secret.Handle, want secret.Want, no
 			f.Version.Sealed.KEK = st.opened(f.Secret.Project, v.Sealed.KEK.ID)
 		}
 	}
-	if want.Versions {
+	if want.Versions || want.Every {
 		for _, n := range slices.Sorted(maps.Keys(r.versions)) {
 			v := *stored(*r.versions[n])
-			v.Sealed = envelope.Sealed{}
+			if want.Every {
+				v.Sealed.KEK = st.opened(f.Secret.Project, v.Sealed.KEK.ID)
+			} else {
+				v.Sealed = envelope.Sealed{}
+			}
 			f.Versions = append(f.Versions, v)
 		}
 		f.Stages = maps.Clone(r.stages)

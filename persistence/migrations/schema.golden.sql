@@ -176,6 +176,7 @@ CREATE TABLE keks (
     CONSTRAINT keks_master_key FOREIGN KEY (project, master_key) REFERENCES master_keys(project, id),
     CONSTRAINT keks_known CHECK (((state = 'pending'::text) OR ((format IS NOT NULL) AND (canary IS NOT NULL)))),
     CONSTRAINT keks_number CHECK ((number >= 1)),
+    CONSTRAINT keks_of_the_installation CHECK (((project <> 'installation keys'::text) OR handed_out)),
     CONSTRAINT keks_owned CHECK (((state = 'pending'::text) = (pending_until IS NOT NULL))),
     CONSTRAINT keks_state CHECK ((state = ANY (ARRAY['pending'::text, 'active'::text, 'decrypt-only'::text, 'retired'::text, 'scheduled'::text, 'destroying'::text, 'destroyed'::text]))),
     CONSTRAINT keks_wraps CHECK (((wraps_leased >= 0) AND (wraps_leased <= '4294967296'::bigint)))

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"time"
 
 	"github.com/lib/pq"
 
@@ -175,14 +174,7 @@ func (db *DB) rest(c secret.Change) []any {
 		args = append(versionValues(*c.Add), db.otherwise(c.Add.Sealed))
 	}
 	if len(c.Put) > 0 {
-		var names, since pq.StringArray
-		var versions pq.Int64Array
-		for stage, mark := range c.Put {
-			names = append(names, string(stage))
-			versions = append(versions, int64(mark.Version))
-			since = append(since, mark.Since.UTC().Format(time.RFC3339Nano))
-		}
-		args = append(args, names, versions, since)
+		args = append(args, stageArrays(c.Put)...)
 	}
 	if len(c.Drop) > 0 {
 		var names pq.StringArray

@@ -25,6 +25,7 @@ func TestRoundTrips(t *testing.T) {
 	now := time.Now()
 	mk := kek.NewMasterKey{Project: string(w.project), Alias: "other", CreatedAt: now}
 	var pending kek.Version
+	var whole secret.Found
 	n := 100
 	for _, tc := range []struct {
 		name  string
@@ -45,6 +46,18 @@ func TestRoundTrips(t *testing.T) {
 			_, err := w.db.Find(ctx, secret.Named(w.project, *s.Name), secret.Want{Sealed: true, Stage: "mine", Versions: true, Metadata: true}, now)
 			return err
 		}},
+		{"Find every version", 1, func() (err error) {
+			whole, err = w.db.Find(ctx, secret.Named(w.project, *s.Name), secret.Want{Every: true, Metadata: true}, now)
+			return err
+		}},
+		{"Restore", 1, func() error {
+			n++
+			name := fmt.Sprint("restored-", n)
+			whole.Secret.ID, whole.Secret.Name = secret.ID(uuid.NewString()), &name
+			_, err := w.db.Restore(ctx, whole, w.event())
+			return err
+		}},
+		{"KEK", 1, func() error { _, err := w.db.KEK(ctx, string(w.project), w.kek.ID); return err }},
 		{"Apply", 1, func() error {
 			v := w.version(s.Latest + 1)
 			s.Latest++

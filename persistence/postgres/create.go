@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/strongroom-kms/strongroom/audit"
 	"github.com/strongroom-kms/strongroom/event"
@@ -71,7 +72,7 @@ var (
 		s AS (
 			INSERT INTO secrets (` + fixed + `, ` + changing + `)
 			SELECT ` + params(1, secretValues) + ` FROM room WHERE room.free
-			RETURNING project, id
+			RETURNING project, id, event
 		),` + createRest
 	createSealedText = createWithVersion(false)
 	createToldText   = createWithVersion(true)
@@ -85,13 +86,13 @@ var (
 			INSERT INTO audit_events (project, id, at, event)
 			SELECT project, ` + params(eventFrom, 3) + ` FROM s
 		)
-		SELECT EXISTS (SELECT FROM s), (SELECT free FROM room)`
+		SELECT EXISTS (SELECT FROM s), (SELECT free FROM room), (SELECT s.event FROM s)`
 )
 
 func createWithVersion(tell bool) string {
-	var returning, notices string
+	returning, notices := `, event`, ""
 	if tell {
-		returning = told
+		returning = told // the event among them
 		notices = notice("s", firing{
 			id: params(eventFrom, 1), at: params(eventFrom+1, 1), kind: "'" + string(event.VersionCreated) + "'",
 			version: params(versionFrom, 1), until: params(versionFrom+columns(versionColumns)-1, 1),
@@ -125,34 +126,42 @@ func (db *DB) Create(ctx context.Context, s secret.Secret, v *secret.Version, ev
 		}
 		args = append(append(args, versionValues(*v)...), db.otherwise(v.Sealed))
 	}
+	_, err = db.created(ctx, "secret_create", s, s.CreatedAt, text, args)
+	return err
+}
+
+// created runs a statement that makes s at a moment, and says which event it
+// subscribed to.
+func (db *DB) created(ctx context.Context, name string, s secret.Secret, now time.Time, text string, args []any) (event string, err error) {
 	var created, free bool
-	err = db.row(ctx, "secret_create", text, args...).Scan(&created, &free)
+	var kept sql.NullString
+	err = db.row(ctx, name, text, args...).Scan(&created, &free, &kept)
 	switch {
 	case violates(err, "secrets_name_in_project"):
-		return db.namesake(ctx, s)
+		return "", db.namesake(ctx, s, now)
 	case violates(err, "secrets_event"):
-		return secret.ErrNoEvent
+		return "", secret.ErrNoEvent
 	case err != nil:
-		return fmt.Errorf("create secret: %w", err)
+		return "", fmt.Errorf("create secret: %w", err)
 	case !free:
-		return db.fullFor(ctx, s)
+		return "", db.fullFor(ctx, s, now)
 	case !created:
-		return envelope.ErrKEKGone
+		return "", envelope.ErrKEKGone
 	}
 	db.tallies.sample("secrets", s.Project, string(s.ID))
-	return nil
+	return kept.String, nil
 }
 
 // fullFor says why there is no room for s: a name that is taken comes first
 // (csms.md §4.1.1).
-func (db *DB) fullFor(ctx context.Context, s secret.Secret) error {
+func (db *DB) fullFor(ctx context.Context, s secret.Secret, now time.Time) error {
 	if s.Family == policy.Huawei && s.Name != nil {
 		var taken bool
 		err := db.row(ctx, "secret_name_taken", `
 			SELECT EXISTS (
 				SELECT FROM secrets s
 				WHERE s.project = $1 AND s.name = $2 AND s.family = 'huawei' AND `+alive("s", "$3")+`)`,
-			string(s.Project), *s.Name, s.CreatedAt).Scan(&taken)
+			string(s.Project), *s.Name, now).Scan(&taken)
 		if err != nil {
 			return fmt.Errorf("look for the name: %w", err)
 		}
@@ -165,12 +174,12 @@ func (db *DB) fullFor(ctx context.Context, s secret.Secret) error {
 
 // namesake is why the name of s is not free: the secret that has the name of s may be over, though
 // no job has removed its rows yet.
-func (db *DB) namesake(ctx context.Context, s secret.Secret) error {
+func (db *DB) namesake(ctx context.Context, s secret.Secret, now time.Time) error {
 	var id string
 	err := db.row(ctx, "secret_namesake", `
 		SELECT s.id FROM secrets s
 		WHERE s.project = $1 AND s.name = $2 AND s.family = 'huawei' AND NOT (`+alive("s", "$3")+`)`,
-		string(s.Project), *s.Name, s.CreatedAt).Scan(&id)
+		string(s.Project), *s.Name, now).Scan(&id)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return secret.ErrNameTaken

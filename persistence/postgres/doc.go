@@ -19,6 +19,7 @@
 //	errors.go      what may be told of an error, and which kind of fault it is
 //	columns.go     a secret's columns, in and out
 //	find.go        reading one secret
+//	restore.go     storing one that was backed up, whole
 //	create.go      storing one, and the lock that keeps a KEK while that happens
 //	room.go        whether a project's quota leaves room for one more
 //	quotas.go      what was set for projects

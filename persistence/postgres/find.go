@@ -9,6 +9,8 @@ import (
 	"math"
 	"time"
 
+	"github.com/lib/pq"
+
 	"github.com/strongroom-kms/strongroom/hsm/key"
 	"github.com/strongroom-kms/strongroom/kek/envelope"
 	"github.com/strongroom-kms/strongroom/secret"
@@ -34,7 +36,12 @@ const (
 	byStage // neither current nor previous
 	current
 	previous
+	every
 )
+
+// opens is the condition that the KEK k of the master key m may open what it
+// wrapped.
+const opens = `k.state IN ('active', 'decrypt-only') AND NOT k.disabled AND m.state = 'enabled'`
 
 // findShape names one statement of Find.
 type findShape struct {
@@ -48,7 +55,7 @@ type findShape struct {
 var findTexts = func() map[findShape]string {
 	texts := map[findShape]string{}
 	for h := anywhere; h <= named; h++ {
-		for v := noVersion; v <= previous; v++ {
+		for v := noVersion; v <= every; v++ {
 			for bits := range 1 << 4 {
 				shape := findShape{h, v, bits&1 != 0, bits&2 != 0, bits&4 != 0, bits&8 != 0}
 				texts[shape] = shape.text()
@@ -97,21 +104,36 @@ func (f findShape) text() string {
 	}
 	text := `
 		SELECT ` + secretColumns(handle)
-	if f.version != noVersion {
+	one := f.version != noVersion && f.version != every
+	if one {
 		text += `,
 			v.number, v.content_type, v.created_at, v.expires_at, v.wrapped_dek, v.body,
 			k.id, k.master_key, k.token_group, k.format, k.canary, m.is_default,
-			k.state IN ('active', 'decrypt-only') AND NOT k.disabled AND m.state = 'enabled'`
+			` + opens
 	}
 	if f.versions {
+		more, join := "", ""
+		if f.version == every {
+			more = `, 'kek', k.id, 'group', k.token_group, 'format', k.format,
+					'canary', encode(k.canary, 'base64'), 'default', m.is_default, 'usable', ` + opens
+			join = `
+			 JOIN master_keys m ON m.project = k.project AND m.id = k.master_key`
+		}
 		text += `,
 			(SELECT json_agg(json_build_object('number', v.number, 'type', v.content_type,
 					'created', ` + micros("v.created_at") + `, 'expires', ` + micros("v.expires_at") + `,
-					'key', k.master_key) ORDER BY v.number)
-			 FROM secret_versions v JOIN keks k ON k.project = v.project AND k.id = v.kek
+					'key', k.master_key` + more + `) ORDER BY v.number)
+			 FROM secret_versions v JOIN keks k ON k.project = v.project AND k.id = v.kek` + join + `
 			 WHERE v.project = s.project AND v.secret = s.id),
 			(SELECT json_agg(json_build_object('name', t.name, 'version', t.version, 'since', ` + micros("t.since") + `))
 			 FROM secret_stages t WHERE t.project = s.project AND t.secret = s.id)`
+	}
+	if f.version == every {
+		for _, column := range []string{"wrapped_dek", "body"} {
+			text += `,
+			(SELECT array_agg(v.` + column + ` ORDER BY v.number) FROM secret_versions v
+			 WHERE v.project = s.project AND v.secret = s.id)`
+		}
 	}
 	if f.metadata {
 		text += `,
@@ -127,7 +149,7 @@ func (f findShape) text() string {
 			` + tagsOf
 	}
 	text += from[f.handle]
-	if f.version != noVersion {
+	if one {
 		text += `
 		LEFT JOIN secret_versions v ON v.project = s.project AND v.secret = s.id AND v.number = ` + joined[f.version] + `
 		LEFT JOIN keks k ON k.project = v.project AND k.id = v.kek
@@ -159,7 +181,7 @@ func (db *DB) Find(ctx context.Context, h secret.Handle, want secret.Want, now t
 // findArgs says which statement finds h and with which arguments; ok is false
 // where h cannot name anything.
 func findArgs(h secret.Handle, want secret.Want, now time.Time) (shape findShape, args []any, ok bool) {
-	shape = findShape{versions: want.Versions, metadata: want.Metadata, consumers: want.Consumers, tags: want.Tags}
+	shape = findShape{versions: want.Versions || want.Every, metadata: want.Metadata, consumers: want.Consumers, tags: want.Tags}
 	switch {
 	case h.ID != "" && !isUUID(string(h.ID)), h.ID == "" && h.Project == "":
 		return shape, nil, false
@@ -176,10 +198,12 @@ func findArgs(h secret.Handle, want secret.Want, now time.Time) (shape findShape
 		shape.handle = within
 		args = []any{string(h.ID), now, string(h.Project)}
 	}
-	if !want.Sealed {
+	if !want.Sealed && !want.Every {
 		return shape, args, true
 	}
 	switch {
+	case want.Every:
+		shape.version = every
 	case want.Number != 0:
 		shape.version = byNumber
 		n := int64(want.Number)
@@ -213,18 +237,22 @@ type findRow struct {
 	created, expires             sql.NullTime
 	wrappedDEK, body, canary     []byte
 	isDefault, usable            sql.NullBool
+	wrappedDEKs, bodies          pq.ByteaArray
 
 	versions, stages, metadata, consumers, tags []byte
 }
 
 func (r *findRow) dest(shape findShape) []any {
 	dest := r.secretRow.dest()
-	if shape.version != noVersion {
+	if shape.version != noVersion && shape.version != every {
 		dest = append(dest, &r.number, &r.contentType, &r.created, &r.expires, &r.wrappedDEK, &r.body,
 			&r.kek, &r.key, &r.group, &r.format, &r.canary, &r.isDefault, &r.usable)
 	}
 	if shape.versions {
 		dest = append(dest, &r.versions, &r.stages)
+	}
+	if shape.version == every {
+		dest = append(dest, &r.wrappedDEKs, &r.bodies)
 	}
 	if shape.metadata {
 		dest = append(dest, &r.metadata)
@@ -258,6 +286,11 @@ func (r *findRow) take(shape findShape) (secret.Found, error) {
 		var err error
 		if f.Versions, err = readVersions(r.versions); err != nil {
 			return f, err
+		}
+		if shape.version == every {
+			for i := range f.Versions {
+				f.Versions[i].Sealed.WrappedDEK, f.Versions[i].Sealed.Body = r.wrappedDEKs[i], r.bodies[i]
+			}
 		}
 		if f.Stages, err = readStages(r.stages); err != nil {
 			return f, err
@@ -293,6 +326,13 @@ func readVersions(text []byte) ([]secret.Version, error) {
 		Created int64
 		Expires *int64
 		Key     envelope.MasterKey
+
+		// These come where every version's ciphertext was asked for.
+		KEK             envelope.KEKID
+		Group           string
+		Format          uint8
+		Canary          []byte
+		Default, Usable bool
 	}
 	if err := readJSON(text, &rows); err != nil {
 		return nil, err
@@ -300,6 +340,11 @@ func readVersions(text []byte) ([]secret.Version, error) {
 	versions := make([]secret.Version, 0, len(rows))
 	for _, r := range rows {
 		v := secret.Version{Number: r.Number, ContentType: r.Type, CreatedAt: time.UnixMicro(r.Created).UTC(), Key: r.Key}
+		if r.KEK != "" {
+			v.Sealed.KEK = envelope.KEK{
+				ID: r.KEK, MasterKey: r.Key, Group: r.Group, Format: r.Format, Default: r.Default, Canary: r.Canary, Usable: r.Usable,
+			}
+		}
 		if r.Expires != nil {
 			t := time.UnixMicro(*r.Expires).UTC()
 			v.ExpiresAt = &t

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"time"
 
@@ -84,6 +85,29 @@ func (db *DB) Abandoned(ctx context.Context, project, alias string, now, until t
 		return nil, fmt.Errorf("take over abandoned KEKs: %w", err)
 	}
 	return left, nil
+}
+
+// KEK implements kek.Store.
+func (db *DB) KEK(ctx context.Context, project string, id envelope.KEKID) (envelope.KEK, error) {
+	if !isUUID(string(id)) {
+		return envelope.KEK{}, kek.ErrNoKEK
+	}
+	k := envelope.KEK{ID: id}
+	var master string
+	var format int64
+	err := db.row(ctx, "kek_find", `
+		SELECT k.master_key, k.token_group, k.format, k.canary, m.is_default, `+opens+`
+		FROM keks k JOIN master_keys m ON m.project = k.project AND m.id = k.master_key
+		WHERE k.project = $1 AND k.id = $2 AND k.state <> 'pending'`, project, string(id)).
+		Scan(&master, &k.Group, &format, &k.Canary, &k.Default, &k.Usable)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return envelope.KEK{}, kek.ErrNoKEK
+	case err != nil:
+		return envelope.KEK{}, fmt.Errorf("find KEK: %w", err)
+	}
+	k.MasterKey, k.Format = envelope.MasterKey(master), uint8(format)
+	return k, nil
 }
 
 // ErrKEKInUse says that a KEK is not decrypt-only, or that a DEK or a KMS

@@ -225,17 +225,17 @@ func (db *DB) prepare(ctx context.Context, mk kek.NewMasterKey, id envelope.KEKI
 			SELECT FROM mk JOIN keks k ON k.project = $1 AND k.master_key = mk.id AND k.state = 'active'
 		),
 		pending AS (
-			INSERT INTO keks (project, id, master_key, token_group, number, state, created_at, pending_until)
+			INSERT INTO keks (project, id, master_key, token_group, number, state, created_at, pending_until, handed_out)
 			SELECT $1, $7, mk.id, mk.token_group, 1 + coalesce((
 					SELECT max(k.number) FROM keks k
 					WHERE k.project = $1 AND k.master_key = mk.id AND k.state <> 'pending'), 0),
-				'pending', $6, $8
+				'pending', $6, $8, $10
 			FROM mk WHERE NOT EXISTS (SELECT FROM active)
 			RETURNING number
 		)
 		SELECT EXISTS (SELECT FROM taken), EXISTS (SELECT FROM active), mk.id, mk.alias, mk.token_group, pending.number
 		FROM (VALUES (true)) one LEFT JOIN mk ON true LEFT JOIN pending ON true`,
-		mk.Project, string(mk.ID), mk.Alias, mk.Default, mk.Description, mk.CreatedAt, string(id), expires, db.defaultGroup).
+		mk.Project, string(mk.ID), mk.Alias, mk.Default, mk.Description, mk.CreatedAt, string(id), expires, db.defaultGroup, mk.HandedOut).
 		Scan(&taken, &active, &key, &alias, &group, &number)
 	switch {
 	case err != nil:

@@ -10,6 +10,7 @@
 //	               describing.go its user metadata, sharing.go its ACL,
 //	               using.go its consumers, tagging.go its tags, purging.go what
 //	               becomes of it when its time is over
+//	restoring.go   storing one that was backed up
 //	keying.go      master keys, leases and KEKs; grouping.go in which token group
 //	racing.go      what holds when many do the same at once
 //	identity*.go   RunIdentity, of a realm's store
@@ -62,7 +63,7 @@ type Doors interface {
 
 // Run exercises one implementation. open returns an empty store.
 func Run(t *testing.T, open func(t *testing.T) Store) {
-	for _, suite := range []map[string]func(*bench){finding, writing, changing, describing, sharing, using, tagging, purging, listing, naming, keying, racing} {
+	for _, suite := range []map[string]func(*bench){finding, writing, changing, describing, sharing, using, tagging, purging, restoring, listing, naming, keying, racing} {
 		for name, test := range suite {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
