@@ -37,6 +37,7 @@ type Event struct {
 	Outcome   Outcome   `json:"outcome"`
 	Reason    []string  `json:"reason,omitempty"` // rules that decided
 	Request   string    `json:"request,omitempty"`
+	Removed   []string  `json:"removed,omitempty"` // versions that went to make room for the target
 }
 
 // Initiator is who asked.

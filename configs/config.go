@@ -151,6 +151,7 @@ type CSMS struct {
 	MaxSecretString      Bytes         `yaml:"max_secret_string"`
 	AllowDotInNames      bool          `yaml:"allow_dot_in_names"`
 	UnknownKey           string        `yaml:"unknown_key"`
+	VersionGrace         time.Duration `yaml:"version_grace"`
 	MaxBody              Bytes         `yaml:"max_body"`
 	ClockSkew            time.Duration `yaml:"clock_skew"`
 	AllowUnsignedPayload bool          `yaml:"allow_unsigned_payload"`

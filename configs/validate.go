@@ -232,6 +232,7 @@ func (k *checker) csms(c CSMS) {
 	k.check(c.MaxSecretString > 0 && c.MaxSecretString <= maxPlaintext, "csms.max_secret_string", "is between 1 and %v", maxPlaintext)
 	k.check(c.MaxBody >= c.MaxSecretString, "csms.max_body", "is smaller than max_secret_string")
 	k.oneOf(c.UnknownKey, "csms.unknown_key", "literal", "strict")
+	k.check(c.VersionGrace >= 0, "csms.version_grace", "is negative")
 	k.positive(c.ClockSkew, "csms.clock_skew")
 	k.rotation(c.Rotation)
 }

@@ -80,6 +80,9 @@ func (l *Located) add(ctx context.Context, ev audit.Event, in NewVersion, may fu
 		}
 		v.CreatedAt, v.ExpiresAt = after(sec.LatestAt, now), in.ExpiresAt
 		c, err := l.found.adding(v, in.Stages, now)
+		if err == nil {
+			ev.Removed, err = l.found.removable(c.Purge, v.CreatedAt.Add(-l.s.deps.VersionGrace))
+		}
 		if err != nil {
 			return Version{}, l.s.gate.Refuse(ctx, ev.As(audit.Refused), err)
 		}
@@ -113,6 +116,23 @@ func (f Found) adding(v Version, want []Stage, now time.Time) (Change, error) {
 	}
 	c.Purge = pos.purge(append(slices.Clone(f.Versions), v), v.Number)
 	return c, nil
+}
+
+// removable names versions that are to be purged; ErrManyVersions where one of
+// them was made after young. They are the oldest that could go, so no other
+// could instead.
+func (f Found) removable(gone []int, young time.Time) ([]string, error) {
+	var labels []string
+	for _, v := range f.Versions {
+		if !slices.Contains(gone, v.Number) {
+			continue
+		}
+		if v.CreatedAt.After(young) {
+			return nil, ErrManyVersions
+		}
+		labels = append(labels, v.Label())
+	}
+	return labels, nil
 }
 
 // moved is the change from the stages that f has to pos.

@@ -51,6 +51,7 @@ var (
 	ErrNoStage       = fault.New(fault.NotFound, "the secret has no such stage")
 	ErrBuiltInStage  = fault.New(fault.Invalid, "a built-in stage cannot be deleted")
 	ErrManyStages    = fault.New(fault.Invalid, "the secret has the most stages it may have")
+	ErrManyVersions  = fault.New(fault.Invalid, "the secret has the most versions it may have, and none of them may go yet")
 	ErrPendingDelete = fault.New(fault.WrongState, "the secret is scheduled for deletion")
 	ErrNotEnabled    = fault.New(fault.WrongState, "the secret is not enabled")
 	ErrDenied        = policy.ErrDenied

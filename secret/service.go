@@ -20,7 +20,7 @@ type Service struct {
 	gate gate.Gate
 }
 
-// Deps is what a Service needs. All fields but StrictKeys are required.
+// Deps is what a Service needs. All fields but the last two are required.
 type Deps struct {
 	Store      Store
 	Sealer     BackupSealer
@@ -33,6 +33,9 @@ type Deps struct {
 	// StrictKeys refuses a secret whose caller names a master key that nobody
 	// has. Without it the key is made, with that UUID (csms.md §4.1.1).
 	StrictKeys bool
+	// VersionGrace keeps a version without a stage from being purged while it
+	// is younger: somebody may still read it by its number. Zero keeps none.
+	VersionGrace time.Duration
 }
 
 // NewService panics on a missing dependency: that is a wiring mistake, and the

@@ -18,16 +18,18 @@ type kept struct {
 	versions    map[int]*keptVersion // that are there
 	on          map[secret.Stage]int // where each stage is
 	due         time.Time            // of its deletion; zero: none is planned
+	grace       time.Duration        // how old a version must be to be purged
 }
 
 type keptVersion struct {
 	value   string
+	made    time.Time
 	expires *time.Time
 }
 
-func newKept(id secret.ID, value string) *kept {
+func newKept(id secret.ID, first keptVersion) *kept {
 	return &kept{
-		id: id, latest: 1, versions: map[int]*keptVersion{1: {value: value}},
+		id: id, latest: 1, versions: map[int]*keptVersion{1: &first},
 		on: map[secret.Stage]int{secret.Current: 1},
 	}
 }
@@ -42,7 +44,7 @@ func (k *kept) can() error {
 
 // add is what should become of k with one more version; k stays as it is where
 // that is refused.
-func (k *kept) add(value string, want []secret.Stage, expires *time.Time) error {
+func (k *kept) add(v keptVersion, want []secret.Stage) error {
 	if err := k.can(); err != nil {
 		return err
 	}
@@ -54,13 +56,18 @@ func (k *kept) add(value string, want []secret.Stage, expires *time.Time) error 
 	if own(on) > secret.MaxStages {
 		return secret.ErrManyStages
 	}
-	k.on, k.latest = on, next
-	k.versions[next] = &keptVersion{value, expires}
-	for _, n := range slices.Sorted(maps.Keys(k.versions)) {
-		if len(k.versions) > secret.MaxVersions && n != next && len(k.stages(n)) == 0 {
-			delete(k.versions, n)
+	versions := maps.Clone(k.versions)
+	versions[next] = &v
+	for _, n := range slices.Sorted(maps.Keys(versions)) {
+		staged := slices.Contains(slices.Collect(maps.Values(on)), n)
+		if len(versions) > secret.MaxVersions && n != next && !staged && v.made.Sub(versions[n].made) >= k.grace {
+			delete(versions, n)
 		}
 	}
+	if len(versions) > secret.MaxVersions {
+		return secret.ErrManyVersions
+	}
+	k.versions, k.on, k.latest = versions, on, next
 	return nil
 }
 

@@ -22,13 +22,14 @@ import (
 // a sealer and leases of its own; only the clock is shared.
 type cluster struct {
 	nodes []*secret.Service
+	grace time.Duration // secret.Deps.VersionGrace
 	clock clock
 }
 
 // newCluster is n nodes; spoil, if any, comes between a node and its database.
-func newCluster(t *testing.T, n int, spoil func(secret.Store) secret.Store) *cluster {
+func newCluster(t *testing.T, n int, grace time.Duration, spoil func(secret.Store) secret.Store) *cluster {
 	t.Helper()
-	c, token, url := new(cluster), new(hsmtest.Memory), pgtest.URL(t)
+	c, token, url := &cluster{grace: grace}, new(hsmtest.Memory), pgtest.URL(t)
 	for range n {
 		db := pgtest.OpenURL(t, url)
 		var store secret.Store = db
@@ -40,7 +41,7 @@ func newCluster(t *testing.T, n int, spoil func(secret.Store) secret.Store) *clu
 			Store: store, Sealer: sealer, Keys: sealer, Judge: anybody{}, Recorder: nowhere{},
 			NewID:      func() secret.ID { return secret.ID(uuid.NewString()) },
 			NewEventID: func() string { return uuid.Must(uuid.NewV7()).String() },
-			Now:        c.clock.now,
+			Now:        c.clock.now, VersionGrace: grace,
 		}))
 	}
 	return c

@@ -91,7 +91,7 @@ func remember(k *kept) memory { return memory{k, strings.Join(k.lines(), "\n")} 
 // secrets is one secret as the checker knows it: what each call must have
 // answered, if they had come one after another.
 var secrets = porcupine.Model{
-	Init: func() any { return remember(newKept("", "x")) },
+	Init: func() any { return remember(newKept("", keptVersion{value: "x"})) },
 	Step: func(state, input, output any) (bool, any) {
 		s, in, out := state.(memory), input.(call), output.(reply)
 		if errors.Is(out.err, secret.ErrStale) {
@@ -106,7 +106,7 @@ var secrets = porcupine.Model{
 		want := 0
 		switch in.do {
 		case "add":
-			err = k.add("x", in.stages, nil)
+			err = k.add(keptVersion{value: "x"}, in.stages)
 			want = k.latest
 		case "move":
 			err = k.move(in.stages[0], in.version)
@@ -166,7 +166,7 @@ const (
 // written is seen by whoever asks later, on any node (CSMS-105, CSMS-182).
 func TestNodesAgree(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t, 2, nil)
+	c := newCluster(t, 2, 0, nil)
 	goal, done, busy := long(1200, 100_000), 0, 0
 	for seed := uint64(1); done < goal; seed++ {
 		ops := c.history(t, seed, clients, perTurn)
@@ -201,7 +201,7 @@ func (b blind) Apply(ctx context.Context, c secret.Change, ev audit.Event) error
 // The checker sees when one write is lost to another.
 func TestLostWritesAreNoticed(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t, 2, func(s secret.Store) secret.Store { return blind{s} })
+	c := newCluster(t, 2, 0, func(s secret.Store) secret.Store { return blind{s} })
 	for seed := range uint64(10) {
 		ops := c.history(t, seed, clients, perTurn)
 		if porcupine.CheckOperationsTimeout(secrets, ops, checking) == porcupine.Illegal {

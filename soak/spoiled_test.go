@@ -106,7 +106,7 @@ type noticed string
 func TestMistakesAreNoticed(t *testing.T) {
 	t.Parallel()
 	var nodes []*spoiled
-	c := newCluster(t, 2, func(s secret.Store) secret.Store {
+	c := newCluster(t, 2, 0, func(s secret.Store) secret.Store {
 		nodes = append(nodes, &spoiled{Store: s})
 		return nodes[len(nodes)-1]
 	})

@@ -71,6 +71,7 @@ var sentinels = []struct {
 	{errNoPasswordPolicy, answer{http.StatusBadRequest, "CSMS.0005"}},
 	{secret.ErrBuiltInStage, answer{http.StatusBadRequest, "CSMS.0105"}},
 	{secret.ErrManyStages, answer{http.StatusBadRequest, "CSMS.0203"}},
+	{secret.ErrManyVersions, answer{http.StatusBadRequest, "CSMS.0907"}},
 	{quota.ErrReached, answer{http.StatusBadRequest, "CSMS.0202"}},
 	{secret.ErrNoEvent, answer{http.StatusBadRequest, "CSMS.0005"}},
 	{secret.ErrTooLarge, answer{http.StatusBadRequest, "CSMS.0002"}},

@@ -34,6 +34,7 @@ func TestAnswers(t *testing.T) {
 		{secret.ErrNoStage, 404, "CSMS.0005"},
 		{secret.ErrBuiltInStage, 400, "CSMS.0105"},
 		{secret.ErrManyStages, 400, "CSMS.0203"},
+		{secret.ErrManyVersions, 400, "CSMS.0907"},
 		{secret.ErrPendingDelete, 400, "CSMS.0103"},
 		{secret.ErrNotEnabled, 403, "CSMS.0109"},
 		{secret.ErrDenied, 403, "CSMS.0302"},

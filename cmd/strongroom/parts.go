@@ -168,7 +168,7 @@ func (p *parts) buildServices() error {
 		NewID:      func() secret.ID { return secret.ID(uuid.NewString()) }, // version 4: Barbican asks for it
 		NewEventID: newEventID,
 		Now:        time.Now,
-		StrictKeys: p.cfg.CSMS.UnknownKey == "strict",
+		StrictKeys: p.cfg.CSMS.UnknownKey == "strict", VersionGrace: p.cfg.CSMS.VersionGrace,
 	})
 	p.gate = gate.Gate{Judge: p.judge, Recorder: p.records, NewEventID: newEventID, Now: time.Now}
 	p.containers = container.NewService(container.Deps{Store: p.db, NewID: uuid.NewString, Gate: p.gate})
