@@ -26,7 +26,7 @@ func TestKilledServerFinishesItsOrders(t *testing.T) {
 	go func() { // the answer never comes
 		defer close(sent)
 		_, _ = c.do("POST", base+"/orders", map[string]any{"type": "asymmetric", "meta": map[string]any{
-			"algorithm": "rsa", "bit_length": 4096, "name": "killed", "passphrase": "open sesame",
+			"algorithm": "rsa", "bit_length": 3072, "name": "killed", "passphrase": "open sesame",
 		}})
 	}()
 	list := func(c *client) []shownOrder {

@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -74,5 +75,29 @@ func TestPurgeIsOneRoundTripABatch(t *testing.T) {
 	}
 	if n := w.rows("secrets"); n != 0 {
 		t.Error(fmt.Sprint(n, " are left"))
+	}
+}
+
+// What somebody changes just now is left for another time, and nobody waits.
+func TestPurgeDoesNotWait(t *testing.T) {
+	t.Parallel()
+	w := newWorkload(t)
+	ss := w.fill(2)
+	if _, err := w.raw.Exec(`UPDATE secrets SET expiration = created_at`); err != nil {
+		t.Fatal(err)
+	}
+	tx, err := w.raw.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback() //nolint:errcheck // it only locks
+	if _, err := tx.Exec(`UPDATE secrets SET expiration = NULL WHERE id = $1`, string(ss[0].ID)); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	gone := []secret.Purged{{ID: ss[0].ID, Event: w.event()}, {ID: ss[1].ID, Event: w.event()}}
+	if n, err := w.db.Purge(ctx, w.project, gone, time.Now()); n != 1 || err != nil {
+		t.Errorf("%d purged, %v", n, err)
 	}
 }
