@@ -95,7 +95,7 @@ func TestWorkerStopsWhenItsOrderIsGone(t *testing.T) {
 			}
 			<-stopped
 			w.heard(1)
-			if err := w.ended[0]; err != order.ErrLost { //nolint:errorlint // and nothing with it
+			if err := w.ended[0]; err != order.ErrLost {
 				t.Errorf("the work ended with %v", err)
 			}
 		})
