@@ -65,7 +65,7 @@ conformance: deps build ## Other people's clients and suites, unmodified, agains
 
 # Both tests count what they do and end by themselves; the limit is for a
 # machine that stands still.
-soak: deps build ## A million random steps against a model, two nodes under a checker; half an hour
+soak: deps build ## A million random steps against a model, two nodes under a checker; twenty minutes
 	$(FULL) SOAK=1 CGO_ENABLED=1 go test -count=1 -v -timeout 3h ./soak
 
 # Targets are found, not listed, so that a new one is not forgotten.

@@ -93,6 +93,9 @@ func (l *Located) BeginRotation(ctx context.Context, r Renewal) (Version, error)
 		now := l.s.now()
 		v.CreatedAt = after(sec.LatestAt, now)
 		c, err := l.found.adding(v, []Stage{Pending}, now)
+		if err == nil {
+			ev.Removed, err = l.found.removable(c.Purge, v.CreatedAt.Add(-l.s.deps.VersionGrace))
+		}
 		if err != nil {
 			return Version{}, l.s.gate.Done(ctx, ev, err)
 		}

@@ -27,6 +27,7 @@ type machine struct {
 	who     auth.Principal
 	secrets map[string]*kept // by name
 	touched string           // the secret of the last step
+	backups []backup
 	steps   int
 	dead    map[string]bool // names whose secret is past its deletion time, and not yet purged
 }
@@ -44,6 +45,7 @@ func (m *machine) run(t *rapid.T) {
 		"create": m.create, "delete": m.remove, "add": m.add, "add more": m.add, "add yet more": m.add,
 		"move": m.move, "move again": m.move, "drop": m.drop, "expire": m.expire, "describe": m.describe,
 		"schedule": m.schedule, "cancel": m.cancel, "wait": m.wait, "purge": m.purge,
+		"rotate": m.rotate, "end a rotation": m.endRotation, "back up": m.backUp, "restore": m.restore,
 	} {
 		actions[name] = func(t *rapid.T) {
 			do(ctx, t)

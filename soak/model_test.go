@@ -18,6 +18,7 @@ type kept struct {
 	versions    map[int]*keptVersion // that are there
 	on          map[secret.Stage]int // where each stage is
 	due         time.Time            // of its deletion; zero: none is planned
+	rotating    int                  // the version that a rotation is about to put into force
 	grace       time.Duration        // how old a version must be to be purged
 }
 
@@ -51,6 +52,9 @@ func (k *kept) add(v keptVersion, want []secret.Stage) error {
 	if len(want) == 0 {
 		want = []secret.Stage{secret.Current}
 	}
+	if k.rotating != 0 && slices.Contains(want, secret.Pending) {
+		return secret.ErrRotating
+	}
 	next := k.latest + 1
 	on := k.moved(want, next)
 	if own(on) > secret.MaxStages {
@@ -75,6 +79,9 @@ func (k *kept) add(v keptVersion, want []secret.Stage) error {
 func (k *kept) move(name secret.Stage, version int) error {
 	if err := k.can(); err != nil {
 		return err
+	}
+	if k.rotating != 0 && name == secret.Pending {
+		return secret.ErrRotating
 	}
 	if k.versions[version] == nil {
 		return secret.ErrNoVersion
@@ -105,7 +112,7 @@ func (k *kept) drop(name secret.Stage) error {
 		return err
 	}
 	switch {
-	case name == secret.Current, name == secret.Previous:
+	case name == secret.Current, name == secret.Previous, name == secret.Pending && k.rotating != 0:
 		return secret.ErrBuiltInStage
 	case k.on[name] == 0:
 		return secret.ErrNoStage
@@ -123,6 +130,44 @@ func (k *kept) expire(version int, at *time.Time) error {
 	}
 	k.versions[version].expires = at
 	return nil
+}
+
+// begin and end are a rotation (csms.md §7.1).
+func (k *kept) begin(v keptVersion) error {
+	if err := k.can(); err != nil {
+		return err
+	}
+	if err := k.add(v, []secret.Stage{secret.Pending}); err != nil {
+		return err
+	}
+	k.rotating = k.latest
+	return nil
+}
+
+func (k *kept) end(succeeded bool) error {
+	if k.rotating == 0 {
+		return secret.ErrNotRotating
+	}
+	if succeeded {
+		k.on = k.moved([]secret.Stage{secret.Current}, k.rotating)
+	}
+	delete(k.on, secret.Pending)
+	if !succeeded && len(k.stages(k.rotating)) == 0 {
+		delete(k.versions, k.rotating)
+	}
+	k.rotating = 0
+	return nil
+}
+
+// copied is what a backup of k holds.
+func (k *kept) copied() *kept {
+	c := *k
+	c.versions, c.on = map[int]*keptVersion{}, maps.Clone(k.on)
+	for n, v := range k.versions {
+		v := *v
+		c.versions[n] = &v
+	}
+	return &c
 }
 
 // stages are those on a version, by name.

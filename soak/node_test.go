@@ -22,6 +22,7 @@ import (
 // a sealer and leases of its own; only the clock is shared.
 type cluster struct {
 	nodes []*secret.Service
+	store secret.Store  // of one of them
 	grace time.Duration // secret.Deps.VersionGrace
 	clock clock
 }
@@ -36,6 +37,7 @@ func newCluster(t *testing.T, n int, grace time.Duration, spoil func(secret.Stor
 		if spoil != nil {
 			store = spoil(db)
 		}
+		c.store = store
 		sealer := kek.NewSealer(kek.Deps{Tokens: kek.OneGroup(token), Store: db, NewID: uuid.NewString, Now: c.clock.now})
 		c.nodes = append(c.nodes, secret.NewService(secret.Deps{
 			Store: store, Sealer: sealer, Keys: sealer, Judge: anybody{}, Recorder: nowhere{},

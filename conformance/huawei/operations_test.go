@@ -36,7 +36,6 @@ type journey struct {
 var waits = map[string]int{
 	"CreateSecretEvent": 404, "ListSecretEvents": 404, "ShowSecretEvent": 404, "UpdateSecretEvent": 404,
 	"DeleteSecretEvent": 404, "ListNotificationRecords": 404,
-	"DownloadSecretBlob": 404, "UploadSecretBlob": 405, // its path could be a secret's
 }
 
 // subscription is to the journey's event, where there are events.
