@@ -10,6 +10,7 @@
 package configs
 
 import (
+	"net/netip"
 	"slices"
 	"time"
 
@@ -156,6 +157,42 @@ type CSMS struct {
 	ClockSkew            time.Duration `yaml:"clock_skew"`
 	AllowUnsignedPayload bool          `yaml:"allow_unsigned_payload"`
 	Rotation             Rotation      `yaml:"rotation"`
+	MaxEvents            int64         `yaml:"max_events"`
+	Notifications        Notifications `yaml:"notifications"`
+}
+
+// Notifications says what becomes of what secrets' events tell.
+type Notifications struct {
+	RetryFor     time.Duration `yaml:"retry_for"`
+	DeliverEvery time.Duration `yaml:"deliver_every"`
+	ExpireEvery  time.Duration `yaml:"expire_every"`
+	Targets      []Target      `yaml:"targets"`
+}
+
+// Target is where the notifications go that clients send to an ID: a webhook or
+// a subject of NATS.
+type Target struct {
+	ID              string         `yaml:"id"`
+	Webhook         Webhook        `yaml:"webhook"`
+	NATS            NATS           `yaml:"nats"`
+	CAFile          string         `yaml:"ca_file"`
+	AllowedNetworks []netip.Prefix `yaml:"allowed_networks"`
+	Timeout         time.Duration  `yaml:"timeout"`
+}
+
+// Webhook is a URL, and the file with the secrets that requests to it are
+// signed with.
+type Webhook struct {
+	URL        string `yaml:"url"`
+	SecretFile string `yaml:"secret_file"`
+	AllowHTTP  bool   `yaml:"allow_http"`
+}
+
+// NATS is a server, and a subject of one of its streams.
+type NATS struct {
+	URL             string `yaml:"url"`
+	Subject         string `yaml:"subject"`
+	CredentialsFile string `yaml:"credentials_file"`
 }
 
 // Identity says who knows the callers, and has the built-in identity service.

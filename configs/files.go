@@ -45,6 +45,7 @@ func (c Config) CheckFiles() error {
 		_, err := in.Roots()
 		k.check(err == nil, fmt.Sprintf("csms.rotation.instances[%d].ca_file", i), "%v", err)
 	}
+	k.targetFiles(c.CSMS.Notifications)
 	if c.Policy.File != "" {
 		_, err := os.Stat(c.Policy.File)
 		k.check(err == nil, "policy.file", "%v", err)
@@ -87,17 +88,19 @@ func (ks Keystone) Password() (sensitive.Bytes, error) {
 }
 
 // Roots returns the authorities that vouch for Keystone; nil for the system's.
-func (ks Keystone) Roots() (*x509.CertPool, error) {
-	if ks.CAFile == "" {
+func (ks Keystone) Roots() (*x509.CertPool, error) { return roots(ks.CAFile) }
+
+func roots(file string) (*x509.CertPool, error) {
+	if file == "" {
 		return nil, nil
 	}
-	pem, err := os.ReadFile(ks.CAFile)
+	pem, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err
 	}
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%s holds no certificate", ks.CAFile)
+		return nil, fmt.Errorf("%s holds no certificate", file)
 	}
 	return roots, nil
 }

@@ -175,6 +175,11 @@ func (c *Config) FillIn() {
 	for i := range c.CSMS.Rotation.Instances {
 		c.CSMS.Rotation.Instances[i].fillIn()
 	}
+	for i := range c.CSMS.Notifications.Targets {
+		if t := &c.CSMS.Notifications.Targets[i]; t.Timeout == 0 {
+			t.Timeout = 10 * time.Second
+		}
+	}
 }
 
 // fillIn sets what tokens and their groups leave out.

@@ -57,6 +57,7 @@ func (c Config) problems() []problem {
 	k.hsm(c.HSM, c.Dev)
 	k.barbican(c)
 	k.csms(c.CSMS)
+	k.notifications(c.CSMS.Notifications)
 	k.identity(c.Identity)
 	k.keystone(c.Identity, c.Dev)
 	k.check(c.Audit.Journal != "", "audit.journal", "names no file")
@@ -235,6 +236,7 @@ func (k *checker) csms(c CSMS) {
 	k.check(c.VersionGrace >= 0, "csms.version_grace", "is negative")
 	k.positive(c.ClockSkew, "csms.clock_skew")
 	k.rotation(c.Rotation)
+	k.check(c.MaxEvents >= -1, "csms.max_events", "is -1 (any number) or more")
 }
 
 func (k *checker) identity(c Identity) {

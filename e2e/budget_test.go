@@ -25,6 +25,7 @@ import (
 	"github.com/strongroom-kms/strongroom/auth/password"
 	"github.com/strongroom-kms/strongroom/auth/realm"
 	"github.com/strongroom-kms/strongroom/container"
+	"github.com/strongroom-kms/strongroom/event"
 	"github.com/strongroom-kms/strongroom/gate"
 	"github.com/strongroom-kms/strongroom/hsm"
 	"github.com/strongroom-kms/strongroom/kek"
@@ -119,6 +120,7 @@ func newCounted(t *testing.T) *counted {
 	}) + "/v1/secrets"
 	c.csms = mount(t, &csms.API{
 		Secrets: secrets, Identity: users, Log: log,
+		Events:     event.NewService(event.Deps{Store: c.db, Gate: asks, NewID: uuid.NewString, Most: 30}),
 		Signatures: &aksk.Verifier{Keys: users, Now: frozen, Skew: 15 * time.Minute, MaxBody: 1 << 20},
 	}) + "/v1/" + project + "/secrets"
 	return c

@@ -89,3 +89,15 @@ func Known(types []Type) bool {
 	}
 	return len(types) > 0 && len(types) <= MaxTypes
 }
+
+// TargetID reports whether s may be a target's identifier: the URN of a topic,
+// as it is written in Huawei's cloud.
+func TargetID(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '.' || c == '_' || c == ':') {
+			return false
+		}
+	}
+	return s != "" && len(s) <= 256
+}

@@ -31,6 +31,7 @@ type Metrics struct {
 	syncFailures prometheus.Counter
 	wrapLimits   *prometheus.CounterVec
 	jobTime      *prometheus.HistogramVec
+	notices      *prometheus.HistogramVec
 }
 
 // Seconds from a cached answer to what a client has given up on.
@@ -57,6 +58,7 @@ func NewMetrics() *Metrics {
 	m.registry.MustRegister(m.syncTime, m.syncRecords, m.syncFailures)
 	m.wrapLimits = m.counters("kek", "wrap_limit_total", "Times that a KEK's wrap count met a limit.", "limit")
 	m.jobTime = m.histograms("job", "run_seconds", "Time of one run of a background job, by how it ended.", "job", "outcome")
+	m.notices = m.histograms("notification", "attempt_seconds", "Time of one attempt to deliver a notification, by what became of it.", "status")
 	m.registry.MustRegister(
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
@@ -163,4 +165,10 @@ func (m *Metrics) Job(name string, took time.Duration, err error) {
 		outcome = "failed"
 	}
 	m.jobTime.WithLabelValues(name, outcome).Observe(took.Seconds())
+}
+
+// Notification counts one attempt to deliver a notification. status is that of
+// its record.
+func (m *Metrics) Notification(status string, took time.Duration) {
+	m.notices.WithLabelValues(status).Observe(took.Seconds())
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/strongroom-kms/strongroom/api/aksk"
 	"github.com/strongroom-kms/strongroom/api/wire"
 	"github.com/strongroom-kms/strongroom/auth"
+	"github.com/strongroom-kms/strongroom/event"
 	"github.com/strongroom-kms/strongroom/fault"
 	"github.com/strongroom-kms/strongroom/policy"
 	"github.com/strongroom-kms/strongroom/rotation"
@@ -24,6 +25,7 @@ import (
 type API struct {
 	Secrets    *secret.Service
 	Rotations  *rotation.Service
+	Events     *event.Service
 	Identity   Identity
 	Signatures *aksk.Verifier
 	Log        *zap.Logger
@@ -105,6 +107,7 @@ func (a *API) routes() []route {
 	},
 		a.scheduleRoutes(),
 		a.backupRoutes(),
+		a.eventRoutes(),
 		a.tagRoutes(),
 		a.batchRoutes(),
 		a.passwordRoutes(),

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/strongroom-kms/strongroom/api/wire"
+	"github.com/strongroom-kms/strongroom/event"
 	"github.com/strongroom-kms/strongroom/fault"
 	"github.com/strongroom-kms/strongroom/kek/envelope"
 	"github.com/strongroom-kms/strongroom/quota"
@@ -73,6 +74,10 @@ var sentinels = []struct {
 	{secret.ErrManyStages, answer{http.StatusBadRequest, "CSMS.0203"}},
 	{secret.ErrManyVersions, answer{http.StatusBadRequest, "CSMS.0907"}},
 	{quota.ErrReached, answer{http.StatusBadRequest, "CSMS.0202"}},
+	{event.ErrNotFound, answer{http.StatusNotFound, "CSMS.0005"}},
+	{event.ErrNameTaken, answer{http.StatusConflict, "CSMS.0904"}},
+	{event.ErrInUse, answer{http.StatusBadRequest, "CSMS.0905"}},
+	{event.ErrFull, answer{http.StatusBadRequest, "CSMS.0906"}},
 	{secret.ErrNoEvent, answer{http.StatusBadRequest, "CSMS.0005"}},
 	{secret.ErrTooLarge, answer{http.StatusBadRequest, "CSMS.0002"}},
 	{rotation.ErrKind, answer{http.StatusBadRequest, "CSMS.0908"}},

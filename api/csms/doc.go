@@ -14,6 +14,7 @@
 //	schedule.go  plan a deletion, cancel it
 //	batch.go     create and read many at once
 //	tags.go      tags; tagged.go secrets by their tags
+//	events.go    events that secrets subscribe to; records.go what was told of them
 //	password.go  random passwords
 //	versions.go  create, list, show, update a version
 //	stages.go    show, move, delete a stage

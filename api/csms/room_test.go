@@ -23,11 +23,13 @@ import (
 	"github.com/strongroom-kms/strongroom/api/csms"
 	"github.com/strongroom-kms/strongroom/audit"
 	"github.com/strongroom-kms/strongroom/auth"
+	"github.com/strongroom-kms/strongroom/event"
 	"github.com/strongroom-kms/strongroom/fault"
 	"github.com/strongroom-kms/strongroom/gate"
 	"github.com/strongroom-kms/strongroom/hsm/hsmtest"
 	"github.com/strongroom-kms/strongroom/kek"
 	"github.com/strongroom-kms/strongroom/kek/envelope"
+	"github.com/strongroom-kms/strongroom/persistence/postgres"
 	"github.com/strongroom-kms/strongroom/policy"
 	"github.com/strongroom-kms/strongroom/policy/cedar"
 	"github.com/strongroom-kms/strongroom/secret"
@@ -63,7 +65,8 @@ type room struct {
 type options struct {
 	csms.Config
 	strictKeys bool
-	rules      string // of the operator, after the shipped ones
+	rules      string       // of the operator, after the shipped ones
+	db         *postgres.DB // in place of the store that is made of memory
 }
 
 func open(tb testing.TB) *room { return openWith(tb, options{}) }
@@ -89,7 +92,16 @@ func openWith(tb testing.TB, o options) *room {
 		NewEventID: func() string { return uuid.Must(uuid.NewV7()).String() },
 		Now:        rm.clock.now, StrictKeys: o.strictKeys,
 	}
+	events := event.Deps{
+		Store: noEvents{}, NewID: newID, Most: 30,
+		Gate: gate.Gate{Judge: rm.deps.Judge, Recorder: rm.record, NewEventID: rm.deps.NewEventID, Now: rm.clock.now},
+	}
+	if o.db != nil {
+		rm.deps.Store, events.Store = o.db, o.db
+		rm.deps.Sealer = kek.NewSealer(kek.Deps{Tokens: kek.OneGroup(rm.token), Store: o.db, NewID: uuid.NewString, Now: rm.clock.now})
+	}
 	rm.api = &csms.API{
+		Events:  event.NewService(events),
 		Secrets: secret.NewService(rm.deps), Rotations: rm.rotationService(newID), Identity: rm.people,
 		Signatures: &aksk.Verifier{Keys: rm.people, Now: rm.clock.now},
 		Log:        zap.New(core), Config: o.Config,

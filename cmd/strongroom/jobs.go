@@ -23,10 +23,11 @@ func (p *parts) startJobs() (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var wait sync.WaitGroup
 	shared := p.db.Leases(uuid.NewString())
-	for _, j := range []struct {
+	type shift struct {
 		lease jobs.Lease
 		jobs.Job
-	}{
+	}
+	all := []shift{
 		{shared, jobs.Job{Name: "purge-access-tokens", Every: p.cfg.Jobs.PurgeEvery, Run: func(ctx context.Context) error {
 			_, err := p.realm.PurgeTokens(ctx, tokensPerPurge)
 			return err
@@ -44,7 +45,11 @@ func (p *parts) startJobs() (stop func()) {
 		// Each rotation is claimed by itself, too.
 		{jobs.Alone{}, jobs.Job{Name: "rotate-secrets", Every: p.cfg.CSMS.Rotation.Every, Run: p.rotateDue}},
 		{shared, jobs.Job{Name: "forget-rotations", Every: time.Hour, Run: p.forgetRotations}},
-	} {
+	}
+	for _, j := range p.notificationJobs(ctx) {
+		all = append(all, shift{jobs.Alone{}, j})
+	}
+	for _, j := range all {
 		run := j.Run
 		j.Run = func(ctx context.Context) error {
 			began := time.Now()

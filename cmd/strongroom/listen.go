@@ -106,6 +106,7 @@ func (p *parts) csms(log *zap.Logger) *csms.API {
 	return &csms.API{
 		Secrets:    p.secrets,
 		Rotations:  p.rotations,
+		Events:     p.events,
 		Identity:   signers{p.callers, p.realm},
 		Signatures: p.verifier,
 		Log:        log,

@@ -12,7 +12,8 @@
 //	listen.go      the dialects on their listeners
 //	orders.go      the service that carries orders out
 //	jobs.go        what is done in the background; rotation.go where and when
-//	               accounts of databases are rotated
+//	               accounts of databases are rotated; notifications.go where
+//	               notifications go
 //	serve.go       run, drain, reload
 //	dev.go         the same on a machine of one's own: devdir.go its folder,
 //	               devaccount.go who may log in, devenv.go env.sh, devtls.go the

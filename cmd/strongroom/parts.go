@@ -21,6 +21,7 @@ import (
 	"github.com/strongroom-kms/strongroom/auth/realm"
 	"github.com/strongroom-kms/strongroom/configs"
 	"github.com/strongroom-kms/strongroom/container"
+	"github.com/strongroom-kms/strongroom/event"
 	"github.com/strongroom-kms/strongroom/fault"
 	"github.com/strongroom-kms/strongroom/gate"
 	"github.com/strongroom-kms/strongroom/hsm"
@@ -56,6 +57,8 @@ type parts struct {
 	sealer        *kek.Sealer
 	secrets       *secret.Service
 	containers    *container.Service
+	events        *event.Service
+	courier       *event.Courier
 	quotas        *quota.Service
 	transportKeys *transport.Service
 	stores        *secretstore.Service // from serve on
@@ -171,6 +174,9 @@ func (p *parts) buildServices() error {
 		StrictKeys: p.cfg.CSMS.UnknownKey == "strict", VersionGrace: p.cfg.CSMS.VersionGrace,
 	})
 	p.gate = gate.Gate{Judge: p.judge, Recorder: p.records, NewEventID: newEventID, Now: time.Now}
+	if err := p.buildEvents(); err != nil {
+		return err
+	}
 	p.containers = container.NewService(container.Deps{Store: p.db, NewID: uuid.NewString, Gate: p.gate})
 	p.quotas = quota.NewService(quota.Deps{
 		Store:      p.db,
