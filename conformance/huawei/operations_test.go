@@ -18,7 +18,6 @@ type step struct {
 	status  int
 	code    string              // of a fault; empty: the call succeeds
 	check   func(*journey, any) // of the response; nil: the status says all
-	needs   string              // an operation without which this step makes no sense
 }
 
 // journey is one way through all operations, in an order that makes sense.
@@ -31,20 +30,8 @@ type journey struct {
 	task   string
 }
 
-// waits are operations that docs/dialects.md lists as not in this version, and
-// the status of their fault.
-var waits = map[string]int{
-	"CreateSecretEvent": 404, "ListSecretEvents": 404, "ShowSecretEvent": 404, "UpdateSecretEvent": 404,
-	"DeleteSecretEvent": 404, "ListNotificationRecords": 404,
-}
-
-// subscription is to the journey's event, where there are events.
-func (j *journey) subscription() *[]string {
-	if waits["CreateSecretEvent"] != 0 {
-		return nil
-	}
-	return &[]string{j.name}
-}
+// subscription is to the journey's event.
+func (j *journey) subscription() *[]string { return &[]string{j.name} }
 
 // take makes one call. A panic while the SDK decodes would end the test here.
 func (j *journey) take(s step) {
@@ -111,13 +98,7 @@ func TestEveryOperation(t *testing.T) {
 			fresh(t, j.client, j.name+"-2")
 			noEvent(t, j.client, j.name)
 			for _, s := range steps {
-				switch {
-				case waits[s.needs] != 0:
-				case waits[s.op] != 0:
-					j.take(step{op: s.op, request: s.request, status: waits[s.op], code: "APIGW.0101"})
-				default:
-					j.take(s)
-				}
+				j.take(s)
 			}
 		})
 	}

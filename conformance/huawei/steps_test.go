@@ -86,7 +86,7 @@ var secretSteps = []step{
 		j.here("refused", *in.Failed, int32(1))
 		j.here("refused one", (*in.ErrorList)[0].Name, j.name)
 	}},
-	{op: "ListSecrets", needs: "CreateSecretEvent", status: 200, request: func(j *journey) any { // 2
+	{op: "ListSecrets", status: 200, request: func(j *journey) any { // 2
 		return &model.ListSecretsRequest{EventName: &j.name}
 	}, check: func(j *journey, r any) {
 		list := *r.(*model.ListSecretsResponse).Secrets
@@ -204,7 +204,7 @@ var deletionSteps = []step{
 	{op: "UploadSecretBlob", status: 200, request: func(j *journey) any { // 10
 		return &model.UploadSecretBlobRequest{Body: &model.UploadSecretBlobRequestBody{SecretBlob: j.blob}}
 	}, check: func(j *journey, r any) { j.here("restored", *r.(*model.UploadSecretBlobResponse).Secret.Name, j.name) }},
-	{op: "ShowSecretVersion", needs: "UploadSecretBlob", status: 200, request: func(j *journey) any {
+	{op: "ShowSecretVersion", status: 200, request: func(j *journey) any {
 		return &model.ShowSecretVersionRequest{SecretName: j.name, VersionId: "latest"}
 	}, check: func(j *journey, r any) {
 		j.here("restored value", *r.(*model.ShowSecretVersionResponse).Version.SecretString, "two")
@@ -216,10 +216,10 @@ var deletionSteps = []step{
 			j.Errorf("the records are %v", r)
 		}
 	}},
-	{op: "DeleteSecretEvent", needs: "UploadSecretBlob", status: 400, code: "CSMS.0905", request: func(j *journey) any { // 22: the restored secret is subscribed
+	{op: "DeleteSecretEvent", status: 400, code: "CSMS.0905", request: func(j *journey) any { // 22: the restored secret is subscribed
 		return &model.DeleteSecretEventRequest{EventName: j.name}
 	}},
-	{op: "DeleteSecret", needs: "UploadSecretBlob", status: 200, request: func(j *journey) any {
+	{op: "DeleteSecret", status: 200, request: func(j *journey) any {
 		return &model.DeleteSecretRequest{SecretName: j.name}
 	}},
 	{op: "DeleteSecretEvent", status: 204, request: func(j *journey) any {

@@ -208,11 +208,9 @@ func (k *Keystone) run(ctx context.Context, socket net.Listener) error {
 	if err := k.cmd.Start(); err != nil {
 		return err
 	}
-	k.ended = make(chan error, 1)
-	go func() {
-		k.ended <- k.cmd.Wait()
-		close(k.ended)
-	}()
+	cmd, ended := k.cmd, make(chan error, 1) // Stop and Restart change the fields meanwhile
+	k.ended = ended
+	go func() { ended <- cmd.Wait() }()
 	return k.answers(ctx)
 }
 
