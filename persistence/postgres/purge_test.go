@@ -90,7 +90,7 @@ func TestPurgeDoesNotWait(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer tx.Rollback() //nolint:errcheck // it only locks
+	defer tx.Rollback() // it only locks
 	if _, err := tx.Exec(`UPDATE secrets SET expiration = NULL WHERE id = $1`, string(ss[0].ID)); err != nil {
 		t.Fatal(err)
 	}
