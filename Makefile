@@ -13,7 +13,7 @@ export GOTOOLCHAIN := local
 
 # Tests that need a token, a database or other people's clients skip under a
 # bare go test on a laptop. Here and in CI they must run.
-FULL := REQUIRE_SOFTHSM=1 REQUIRE_POSTGRES=1 REQUIRE_CLIENTS=1
+FULL := REQUIRE_SOFTHSM=1 REQUIRE_POSTGRES=1 REQUIRE_MARIADB=1 REQUIRE_CLIENTS=1
 
 FUZZTIME ?= 1m
 GOLANGCI_LINT := go tool -modfile=tools/lint/go.mod golangci-lint

@@ -32,6 +32,8 @@ gcc                      command -v gcc
 libc6-dev                test -e /usr/include/stdlib.h
 postgresql               compgen -G '/usr/lib/postgresql/*/bin/initdb'
 postgresql-client        command -v psql
+mariadb-server-core      test -x /usr/sbin/mariadbd
+mariadb-client-core      command -v my_print_defaults
 softhsm2                 command -v softhsm2-util
 opensc                   command -v pkcs11-tool
 python3-openstackclient  command -v openstack

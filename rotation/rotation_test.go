@@ -15,6 +15,7 @@ import (
 // servers are the databases that everything here is tried at.
 func eachServer(t *testing.T, test func(t *testing.T, s server)) {
 	t.Run("PostgreSQL", func(t *testing.T) { test(t, startPostgreSQL(t)) })
+	t.Run("MariaDB", func(t *testing.T) { test(t, startMariaDB(t)) })
 }
 
 func TestRotation(t *testing.T) {

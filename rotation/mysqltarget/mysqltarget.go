@@ -56,7 +56,7 @@ func (t *Target) Login(ctx context.Context, a rotation.Account) error {
 func (t *Target) SetPassword(ctx context.Context, admin, a rotation.Account) error {
 	// Both servers know this form, in which AS names a hash.
 	text := "ALTER USER " + quoted(a.Name) + "@" + quoted(t.cfg.Host) + //nolint:gosec // takes no parameters; both names are quoted
-		" IDENTIFIED WITH mysql_native_password AS '" + stored(a.Password) + "'"
+		" IDENTIFIED WITH mysql_native_password AS '" + Stored(a.Password) + "'"
 	err := t.as(ctx, admin, func(c *sql.Conn) error {
 		_, err := c.ExecContext(ctx, text)
 		return changed(err)
@@ -71,8 +71,8 @@ func (t *Target) SetPassword(ctx context.Context, admin, a rotation.Account) err
 // quotes depends on the server's mode.
 func quoted(name string) string { return "`" + strings.ReplaceAll(name, "`", "``") + "`" }
 
-// stored is what the server keeps of a password.
-func stored(password sensitive.Bytes) string {
+// Stored is what the server keeps of a password.
+func Stored(password sensitive.Bytes) string {
 	once := sha1.Sum(password.Reveal()) //nolint:gosec // the protocol's own hash
 	twice := sha1.Sum(once[:])          //nolint:gosec // the same
 	return "*" + strings.ToUpper(hex.EncodeToString(twice[:]))
