@@ -52,7 +52,7 @@ func startMariaDB(tb testing.TB) *mariaDB {
 		tb.Fatalf("%v: %s", err, out)
 	}
 	socket := filepath.Join(dir, "s")
-	cmd := exec.Command(daemon, "--no-defaults", "--datadir="+data, "--user="+as, "--socket="+socket, "--skip-networking", //nolint:noctx // ends with the test, after a goodbye
+	cmd := exec.Command(daemon, "--no-defaults", "--datadir="+data, "--user="+as, "--socket="+socket, "--skip-networking", // ends with the test, after a goodbye
 		"--pid-file="+filepath.Join(dir, "pid"), "--log-error="+filepath.Join(data, "error.log"), "--innodb-buffer-pool-size=16M",
 		"--innodb-flush-log-at-trx-commit=0", "--general-log=1", "--general-log-file="+filepath.Join(data, "general.log"),
 		"--log-bin="+filepath.Join(data, "binlog"), "--binlog-format=STATEMENT", "--server-id=1", "--log-warnings=9")
