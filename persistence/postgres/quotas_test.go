@@ -84,6 +84,50 @@ func TestRacingCreatesKeepTheQuota(t *testing.T) {
 	}
 }
 
+// Who asks for the last place while another is about to take it waits, and then
+// sees that it is gone. The race above seldom shows it; here the order is fixed.
+func TestTheLastPlaceIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	w := newWorkloadOn(t, pgtest.URL(t), 4)
+	w.allow(quota.Limits{quota.Secrets: 2})
+	if err := w.createEmpty(nil); err != nil { // from now on the turn has its row
+		t.Fatal(err)
+	}
+	tx, err := w.raw.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback() }()
+	for _, text := range []string{
+		`SELECT FROM quota_turns FOR UPDATE`,
+		`CREATE TEMPORARY TABLE second ON COMMIT DROP AS SELECT * FROM secrets`,
+		`UPDATE second SET id = gen_random_uuid()`,
+		`ALTER TABLE second DROP COLUMN listed_as`,
+	} {
+		if _, err := tx.ExecContext(t.Context(), text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var columns string
+	err = tx.QueryRowContext(t.Context(), `SELECT string_agg(quote_ident(attname), ', ') FROM pg_attribute
+		WHERE attrelid = 'second'::regclass AND attnum > 0 AND NOT attisdropped`).Scan(&columns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.ExecContext(t.Context(), `INSERT INTO secrets (`+columns+`) SELECT `+columns+` FROM second`); err != nil {
+		t.Fatal(err)
+	}
+	created := make(chan error, 1)
+	go func() { created <- w.createEmpty(nil) }()
+	w.untilWaiting(t, 1)
+	if err := tx.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-created; !errors.Is(err, quota.ErrReached) {
+		t.Errorf("the third of two: %v", err)
+	}
+}
+
 // createEmpty makes a secret without a payload.
 func (w *workload) createEmpty(expires *time.Time) error {
 	now := time.Now()
